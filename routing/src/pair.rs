@@ -1,0 +1,459 @@
+//! The lane pair: what every request does to both sides, in one order. No I/O, no clock.
+//!
+//! In: requests of clients ([`LanePair::submit`]), bytes that servers sent ([`LanePair::receive`]), lanes that come
+//! and go, and the operator's wishes. Out: bytes to write on each lane, and answers to clients.
+//!
+//! The one rule: **what request *i* changed is put onto the secondary's lane when reply *i* is processed, before the
+//! client gets that reply.** Hence the secondary applies every change in the order in which the authority executed
+//! it, and a read put onto the secondary's lane stands behind the effect of every write that anybody has seen
+//! acknowledged.
+//!
+//! Whatever could leave the sides different marks keys in the dirty set. A dirty key's effects are not replayed, and
+//! it is not read on the secondary.
+
+mod loss;
+mod replies;
+
+use std::io::IoSlice;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use interlay_resp::{Limits, ReplyError, Request};
+
+use crate::answer::Answer;
+use crate::conduct::{Catalog, Work};
+use crate::counters::Counters;
+use crate::dirty::{DirtyLimits, DirtySet};
+use crate::effect::Effect;
+use crate::keys::Keys;
+use crate::lane::{Abilities, Asked, Entry, Job, Lane, Session, Ticket};
+use crate::policy::Policy;
+use crate::side::{BySide, Side};
+use crate::split::Split;
+
+/// Who gets the answers.
+pub trait Clients {
+    /// Takes bytes of the answer to a request, the last ones if `whole`. The client may be gone.
+    fn reply(&mut self, ticket: Ticket, bytes: &[u8], whole: bool);
+
+    /// The answer to a request was begun and cannot be finished: the client's connection must end.
+    fn abandon(&mut self, ticket: Ticket);
+
+    /// Whether the client has issued a write after this request.
+    fn wrote_since(&self, ticket: Ticket) -> bool;
+}
+
+/// Bounds of a lane pair.
+#[derive(Clone, Debug)]
+pub struct PairLimits {
+    /// Bytes of requests unanswered by the authority above which no more are taken; clients wait in their sockets.
+    /// Default: 64 MiB.
+    pub authority_backlog_bytes_max: usize,
+    /// Bytes of effects unanswered by the secondary above which further ones become dirty keys. Default: 256 MiB.
+    pub effect_queue_bytes_max: usize,
+    /// Bounds of the dirty set.
+    pub dirty: DirtyLimits,
+    /// Bounds of the replies that servers send.
+    pub resp: Limits,
+}
+
+impl Default for PairLimits {
+    fn default() -> Self {
+        Self {
+            authority_backlog_bytes_max: 64 * 1024 * 1024,
+            effect_queue_bytes_max: 256 * 1024 * 1024,
+            dirty: DirtyLimits::default(),
+            resp: Limits::default(),
+        }
+    }
+}
+
+/// A client's request for the lanes.
+#[derive(Debug)]
+pub struct Submission<'a> {
+    /// Names the request in its answer.
+    pub ticket: Ticket,
+    /// The client's database and protocol.
+    pub session: Session,
+    /// The request, in canonical form.
+    pub request: Request<'a>,
+    /// The same bytes, if they are large and can be shared instead of copied.
+    pub shared: Option<Bytes>,
+    /// What it does.
+    pub work: Work,
+    /// Whether the split may send it to the target: the client waits for nothing from the authority.
+    pub may_split: bool,
+    /// Whether it changes the connection's own state (SELECT, HELLO), so that the lane must find it anew.
+    pub changes_session: bool,
+}
+
+/// What became of a submission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// It is on this side's lane.
+    Queued(Side),
+    /// It got an answer of Interlay's own.
+    Answered,
+    /// Not taken: submit it again when [`LanePair::takes_requests`].
+    Held,
+}
+
+/// Why a lane cannot go on. Its connection must be closed and [`LanePair::lost`] called.
+#[derive(Debug, thiserror::Error)]
+pub enum LaneError {
+    /// The server sent bytes that are no reply.
+    #[error("{side}: {cause}")]
+    Protocol {
+        /// Whose lane.
+        side: Side,
+        /// What is wrong with them.
+        #[source]
+        cause: ReplyError,
+    },
+    /// The server sent a reply to a request that it cannot have read.
+    #[error("{0}: a reply to no request")]
+    Unasked(Side),
+    /// The server refused the lane's own SELECT or HELLO, so that what follows would hit the wrong database.
+    #[error("{side}: refused to set up the lane: {reply}")]
+    Setup {
+        /// Whose lane.
+        side: Side,
+        /// The server's words.
+        reply: String,
+    },
+}
+
+/// Why the authority cannot change now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChangeRefused {
+    /// There is one side only.
+    #[error("there is no target: the source stays in charge")]
+    NoTarget,
+    /// A side is not connected, so its lane cannot be drained.
+    #[error("the {0} is not connected, so that its lane cannot be drained")]
+    Down(Side),
+    /// The sides differ, and the newer values are on the side that would lose its role.
+    #[error("keys are dirty: their newest values would be lost with the change")]
+    Dirty,
+    /// A server has restarted and may have lost what it had.
+    #[error("a server has restarted since the start, so that any key may differ")]
+    Suspect,
+    /// What `best-effort` could not mirror is forgotten.
+    #[error("best-effort has forgotten failures, so that any key may differ")]
+    Forgotten,
+    /// A change is under way.
+    #[error("a change of the authority is under way")]
+    UnderWay,
+}
+
+/// The two lanes of an interlay, and everything that is known of how the sides differ.
+#[derive(Debug)]
+pub struct LanePair {
+    lanes: BySide<Lane>,
+    has_target: bool,
+    authority: Side,
+    policy: Policy,
+    /// The policy that waits for both lanes to run empty.
+    next_policy: Option<Policy>,
+    split: Split,
+    dirty: DirtySet,
+    keys: Keys,
+    limits: PairLimits,
+    counters: Counters,
+    /// How often the secondary's answer to an effect has made keys dirty.
+    doubts: u64,
+    /// Up to which of the [`Counters::effects`] keys may change their database.
+    crossing_until: u64,
+    /// Up to which of the [`Counters::effects`] the dirty set is ahead of the secondary.
+    settling_until: u64,
+    /// A side came back as another process: it may have lost writes that it had acknowledged.
+    suspect: bool,
+}
+
+impl LanePair {
+    /// A pair whose lanes are not connected yet.
+    #[must_use]
+    pub fn new(catalog: Arc<Catalog>, policy: Policy, has_target: bool, limits: PairLimits) -> Self {
+        Self {
+            lanes: BySide::default(),
+            has_target,
+            authority: if has_target { policy.authority() } else { Side::Source },
+            policy,
+            next_policy: None,
+            split: Split::default(),
+            dirty: DirtySet::new(limits.dirty),
+            keys: Keys::new(catalog),
+            limits,
+            counters: Counters::default(),
+            doubts: 0,
+            crossing_until: 0,
+            settling_until: 0,
+            suspect: false,
+        }
+    }
+
+    // === What it is like ===
+
+    /// The side in charge.
+    #[must_use]
+    pub fn authority(&self) -> Side {
+        self.authority
+    }
+
+    /// The write policy.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        self.policy
+    }
+
+    /// The share of reads that goes to the target.
+    #[must_use]
+    pub fn split(&self) -> Split {
+        self.split
+    }
+
+    /// Totals since the start.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The keys that may differ.
+    #[must_use]
+    pub fn dirty(&self) -> &DirtySet {
+        &self.dirty
+    }
+
+    /// Whether a side has restarted, so that keys may differ that are not in the dirty set.
+    #[must_use]
+    pub fn is_suspect(&self) -> bool {
+        self.suspect
+    }
+
+    /// The commands.
+    #[must_use]
+    pub fn catalog(&self) -> &Arc<Catalog> {
+        &self.keys.catalog
+    }
+
+    /// Whether a side's lane is connected.
+    #[must_use]
+    pub fn is_up(&self, side: Side) -> bool {
+        self.lanes[side].is_up()
+    }
+
+    /// Requests and bytes on a side's lane that wait for an answer.
+    #[must_use]
+    pub fn unanswered(&self, side: Side) -> (usize, usize) {
+        (self.lanes[side].awaiting.len(), self.lanes[side].log.len())
+    }
+
+    /// Effects that the secondary has not answered.
+    #[must_use]
+    pub fn lag(&self) -> u64 {
+        self.counters.effects - self.counters.effects_answered()
+    }
+
+    /// Bytes that a side's lane has moved in either direction. One that awaits answers and moves nothing is stalled.
+    #[must_use]
+    pub fn moved(&self, side: Side) -> u64 {
+        self.lanes[side].moved
+    }
+
+    // === Requests ===
+
+    /// Whether a request would be taken now, rather than held.
+    #[must_use]
+    pub fn takes_requests(&self) -> bool {
+        self.next_policy.is_none() && self.lanes[self.authority].queued_bytes() < self.limits.authority_backlog_bytes_max
+    }
+
+    /// Whether a change of the authority waits for the lanes to run empty.
+    #[must_use]
+    pub fn is_changing(&self) -> bool {
+        self.next_policy.is_some()
+    }
+
+    /// Puts a request onto the lane it belongs to.
+    pub fn submit(&mut self, mut submission: Submission<'_>, clients: &mut impl Clients) -> Admission {
+        if !self.takes_requests() {
+            return Admission::Held;
+        }
+        // A client in a database that this authority does not have can still choose another one.
+        if submission.changes_session && !self.lanes[self.authority].has_db(submission.session.db) {
+            submission.session.db = 0;
+        }
+        if let Some(answer) = self.refusal(&submission) {
+            clients.reply(submission.ticket, &answer.to_reply(), true);
+            return Admission::Answered;
+        }
+        let side = if submission.may_split && self.splits(&submission) { !self.authority } else { self.authority };
+        self.counters.requests += 1;
+        self.counters.target_reads += u64::from(side == Side::Target && submission.work == Work::Read);
+        let job = match submission.work {
+            Work::Read => Job::Pass { read: true, doubts: self.doubts },
+            Work::Other => Job::Pass { read: false, doubts: self.doubts },
+            Work::Unknown => Job::Unknown,
+            Work::Write(effect) => Job::Write { effect, confirms: self.policy == Policy::BothRequired && self.has_target },
+        };
+        let Submission { ticket, session, request, shared, changes_session, .. } = submission;
+        let lane = &mut self.lanes[side];
+        lane.enter(session);
+        let len = request.bytes().len();
+        match shared {
+            Some(bytes) => lane.log.push_shared(bytes),
+            None => lane.log.push(request.bytes()),
+        }
+        lane.awaiting.push_back(Entry { asked: Asked { len, ticket, session }, job });
+        if changes_session {
+            lane.session_unknown();
+        }
+        Admission::Queued(side)
+    }
+
+    /// Why a request is answered before any server sees it.
+    fn refusal(&mut self, submission: &Submission<'_>) -> Option<Answer> {
+        let Session { db, .. } = submission.session;
+        let authority = &self.lanes[self.authority];
+        if !authority.is_up() {
+            self.counters.unsent_requests += 1;
+            return Some(Answer::Unavailable(self.authority));
+        }
+        if !authority.has_db(db) {
+            return Some(Answer::NoDatabase { side: self.authority, db });
+        }
+        if self.policy != Policy::BothRequired || !self.has_target {
+            return None;
+        }
+        let Work::Write(effect) = submission.work else { return None };
+        let side = !self.authority;
+        let secondary = &self.lanes[side];
+        let answer = if !secondary.is_up() {
+            Answer::SecondaryDown(side)
+        } else if !secondary.has_db(db) || matches!(effect, Effect::Unrepeatable(_)) {
+            Answer::Unrepeatable(side)
+        } else if secondary.queued_bytes() >= self.limits.effect_queue_bytes_max {
+            Answer::SecondaryBehind(side)
+        } else if self.keys.any_dirty(&self.dirty, db, submission.request) {
+            Answer::KeyDirty(side)
+        } else {
+            return None;
+        };
+        self.counters.refused_writes += 1;
+        Some(answer)
+    }
+
+    /// Whether the split sends this read to the secondary.
+    fn splits(&mut self, submission: &Submission<'_>) -> bool {
+        let Session { db, proto } = submission.session;
+        // While the target is the authority, every read is the target's already.
+        if self.split.percent() == 0 || submission.work != Work::Read || self.authority == Side::Target {
+            return false;
+        }
+        let target = &self.lanes.target;
+        let full = target.queued_bytes() >= self.limits.effect_queue_bytes_max;
+        if full || !target.has_db(db) || target.proto_for(proto) != proto {
+            return false;
+        }
+        let (split, dirty) = (self.split, &self.dirty);
+        self.keys.all(submission.request, |key| split.takes(key) && !dirty.contains(db, key))
+    }
+
+    // === Bytes ===
+
+    /// Fills `slices` with what is to be written to a side next, and says how many were filled.
+    pub fn unwritten<'a>(&'a self, side: Side, slices: &mut [IoSlice<'a>]) -> usize {
+        self.lanes[side].log.unwritten(slices)
+    }
+
+    /// Whether there is something to write to a side.
+    #[must_use]
+    pub fn has_unwritten(&self, side: Side) -> bool {
+        self.lanes[side].log.unwritten_len() > 0
+    }
+
+    /// `n` bytes were written to a side.
+    pub fn wrote(&mut self, side: Side, n: usize) {
+        let lane = &mut self.lanes[side];
+        // Bytes behind a request that waits for its answer are no progress; those of one that is still being sent are.
+        if lane.awaiting.front().is_some_and(|entry| entry.asked.len > lane.log.written_len()) {
+            lane.moved += n as u64;
+        }
+        lane.log.wrote(n);
+    }
+
+    // === Lanes that come ===
+
+    /// A side's lane is connected, in database 0 and RESP2.
+    pub fn connected(&mut self, side: Side, abilities: Abilities) {
+        self.lanes[side].abilities = Some(abilities);
+    }
+
+    /// A side has come back as another process, so any key may differ: the lane mirrors as usual, and nothing is read
+    /// on the target until the operator asks for it again.
+    pub fn restarted(&mut self) {
+        self.suspect = true;
+        self.split = Split::default();
+    }
+
+    /// Takes the command table that the servers themselves gave.
+    pub fn learned(&mut self, catalog: Arc<Catalog>) {
+        self.keys = Keys::new(catalog);
+    }
+
+    // === The operator's wishes ===
+
+    /// Sends `split` of the reads to the target from now on.
+    pub fn set_split(&mut self, split: Split) {
+        self.split = split;
+    }
+
+    /// Changes the policy: at once, or, if that changes the authority, when both lanes have run empty. Until then
+    /// requests are held. True if it is done.
+    ///
+    /// # Errors
+    ///
+    /// [`ChangeRefused`] says what stands in the way; with `force`, keys that may differ do not.
+    pub fn set_policy(&mut self, policy: Policy, force: bool) -> Result<bool, ChangeRefused> {
+        if self.next_policy.is_some() {
+            return Err(ChangeRefused::UnderWay);
+        }
+        if policy.authority() == self.authority {
+            self.policy = policy;
+            return Ok(true);
+        }
+        if !self.has_target {
+            return Err(ChangeRefused::NoTarget);
+        }
+        if let Some(down) = Side::BOTH.into_iter().find(|side| !self.lanes[*side].is_up()) {
+            return Err(ChangeRefused::Down(down));
+        }
+        let doubt = if !self.dirty.is_empty() {
+            Some(ChangeRefused::Dirty)
+        } else if self.suspect {
+            Some(ChangeRefused::Suspect)
+        } else {
+            (self.counters.forgotten > 0).then_some(ChangeRefused::Forgotten)
+        };
+        if let Some(doubt) = doubt.filter(|_| !force) {
+            return Err(doubt);
+        }
+        self.next_policy = Some(policy);
+        self.change_if_drained();
+        Ok(self.next_policy.is_none())
+    }
+
+    /// Gives up a change of the authority that has not come to pass: everything goes on as it was.
+    pub fn stay(&mut self) {
+        self.next_policy = None;
+    }
+
+    fn change_if_drained(&mut self) {
+        if Side::BOTH.iter().all(|side| self.lanes[*side].awaiting.is_empty())
+            && let Some(policy) = self.next_policy.take()
+        {
+            self.policy = policy;
+            self.authority = policy.authority();
+        }
+    }
+}

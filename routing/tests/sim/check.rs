@@ -1,0 +1,286 @@
+//! What must hold in every run: the properties of DESIGN.md, each checked from outside the pair.
+//!
+//! In: submissions, executions on both servers and what clients read. Out: the first thing that must not have
+//! happened, in words.
+//!
+//! - **Replies**: each client reads exactly one reply a request, in order: what a server answered to that very request
+//!   in that client's database and protocol, or an error of Interlay's own that tells the truth.
+//! - **O**: what the secondary applies is a subsequence of what the authority has applied, in its order, across clients.
+//! - **R**: a read answered by the secondary shows a state no older than what any client had heard of when it was sent,
+//!   one state for all its keys, and none of its own client's later writes.
+//! - **Convergence**: once all is quiet, every key that differs is dirty; where nothing went wrong, none is.
+//! - **both-required**: a success has happened on both sides; where nothing was applied, nothing ever is.
+//!
+//! The driver looks at the bounds, and that lanes end for a reason only.
+
+use interlay_resp::Proto;
+use interlay_routing::{BySide, LanePair, Policy, Session, Side, Work};
+
+use super::agenda::Instant;
+use super::history::{History, Index};
+use super::server::{Executed, Server, Tag};
+use super::store::Store;
+use super::workload::Args;
+
+/// How every answer of Interlay's own begins.
+const OWN: &[u8] = b"-ERR interlay: ";
+
+/// A request of a client, from its submission on.
+#[derive(Debug)]
+pub(crate) struct Record {
+    /// Place and epoch.
+    pub(crate) client: (usize, u32),
+    pub(crate) session: Session,
+    pub(crate) args: Args,
+    pub(crate) work: Work,
+    /// The side in charge when it was submitted.
+    authority: Side,
+    /// Which of the policies in force it was submitted under.
+    term: u64,
+    /// A read must be answered from this state or a later one.
+    floor: Index,
+    ran: BySide<Option<Run>>,
+    answered: bool,
+    /// The client was told that nothing was applied.
+    refused: bool,
+}
+
+/// One execution of it.
+#[derive(Debug)]
+struct Run {
+    index: Index,
+    at: Instant,
+    proto: Proto,
+    reply: Vec<u8>,
+    failed: bool,
+}
+
+type Verdict = Result<(), String>;
+
+pub(crate) struct Checker {
+    records: Vec<Record>,
+    history: History,
+    executions: Index,
+    /// The newest execution on the authority that a client has heard of.
+    floor: Index,
+    /// The authority's execution of the newest effect.
+    last_effect: Index,
+    /// Policies that have been in force.
+    term: u64,
+    policy: Policy,
+    /// Best-effort was in force, or a server came back without its data: sides may differ without notice.
+    blind: bool,
+    /// No connection was lost and no server has failed, so no client may hear of anything like it.
+    pub(crate) calm: bool,
+}
+
+impl Checker {
+    pub(crate) fn new(pair: &LanePair, calm: bool) -> Self {
+        let policy = pair.policy();
+        Self {
+            records: Vec::new(),
+            history: History::default(),
+            executions: 0,
+            floor: 0,
+            last_effect: 0,
+            term: 0,
+            policy,
+            blind: policy == Policy::BestEffort,
+            calm,
+        }
+    }
+
+    /// The policy last told of.
+    pub(crate) fn policy(&self) -> Policy {
+        self.policy
+    }
+
+    pub(crate) fn record(&self, tag: Tag) -> &Record {
+        &self.records[tag]
+    }
+
+    /// The tag that the next submission gets.
+    pub(crate) fn next_tag(&self) -> Tag {
+        self.records.len()
+    }
+
+    pub(crate) fn submitted(&mut self, client: (usize, u32), session: Session, args: Args, work: Work, authority: Side) {
+        let (term, floor) = (self.term, self.floor);
+        let ran = BySide::default();
+        self.records.push(Record { client, session, args, work, authority, term, floor, ran, answered: false, refused: false });
+    }
+
+    /// The policy in force is another one, and with it perhaps the authority.
+    pub(crate) fn policy_changed(&mut self, policy: Policy, authority: &Store) {
+        self.blind |= policy == Policy::BestEffort;
+        if policy.authority() != self.policy.authority() {
+            self.begin(authority);
+        }
+        self.policy = policy;
+        self.term += 1;
+    }
+
+    /// A server has come back without its data.
+    pub(crate) fn restarted(&mut self, authority: &Store) {
+        self.blind = true;
+        self.begin(authority);
+    }
+
+    fn begin(&mut self, authority: &Store) {
+        self.executions += 1;
+        self.floor = self.executions;
+        self.history.begin(self.floor, authority);
+    }
+
+    /// A server has executed a request.
+    pub(crate) fn executed(&mut self, side: Side, authority: Side, server: &Server, executed: Executed) -> Verdict {
+        let Some(tag) = executed.tag else { return Ok(()) };
+        self.executions += 1;
+        let index = self.executions;
+        let record = self.records.get_mut(tag).ok_or("a request was executed that nobody sent")?;
+        let told = |what: &str| Err(format!("#{tag} {} {what}", shown(&record.args)));
+        if record.ran[side].is_some() {
+            return told(&format!("was executed twice by the {side}"));
+        }
+        if record.refused {
+            return told(&format!("was executed by the {side} although its client was told that nothing was applied"));
+        }
+        if executed.args != record.args {
+            return told(&format!("reached the {side} as {}", shown(&executed.args)));
+        }
+        let proto = if server.abilities.resp3 { record.session.proto } else { Proto::Resp2 };
+        let is_effect = side != authority && matches!(record.work, Work::Write(_));
+        let Session { db, proto: spoken } = executed.session;
+        // No client reads the reply to an effect, so any protocol will do for it. A request about the session itself may
+        // come from a database that this server does not have.
+        let elsewhere = record.session.db >= server.abilities.databases && matches!(record.work, Work::Other) && db == 0;
+        if (db != record.session.db && !elsewhere) || (spoken != proto && !is_effect) {
+            return told(&format!("of {:?} was executed by the {side} in {:?}", record.session, executed.session));
+        }
+        if side == authority {
+            executed.touched.into_iter().for_each(|key| self.history.note(index, key, &server.store));
+        } else if is_effect {
+            // O: the secondary applies changes in the order in which the authority executed them, and none else.
+            let Some(Run { index: of, failed: false, .. }) = record.ran[authority] else {
+                return told(&format!("was mirrored to the {side} although the {authority} has not applied it"));
+            };
+            if of <= self.last_effect {
+                return told("was mirrored out of order");
+            }
+            self.last_effect = of;
+        } else if record.work != Work::Read {
+            return told(&format!("is no write and no read, and was sent to the {side}"));
+        }
+        let Executed { session: Session { proto, .. }, reply, failed, .. } = executed;
+        record.ran[side] = Some(Run { index, at: server.store.now(), proto, reply, failed });
+        Ok(())
+    }
+
+    /// A client has read the reply to a request.
+    pub(crate) fn replied(&mut self, tag: Tag, reply: &[u8]) -> Verdict {
+        let told = |record: &Record, what: &str| Err(format!("#{tag} {} {what}: {}", shown(&record.args), shown(&[reply])));
+        let record = &mut self.records[tag];
+        if std::mem::replace(&mut record.answered, true) {
+            return told(record, "was answered twice");
+        }
+        if let Some(text) = reply.strip_prefix(OWN) {
+            // Of a read that another side had run before, it is true all the same.
+            record.refused = record.work != Work::Read && has(text, "nothing was applied");
+            let (applied, record) = (has(text, "has applied"), &self.records[tag]);
+            if self.calm {
+                return told(record, "was refused although nothing is wrong");
+            }
+            if record.refused && Side::BOTH.iter().any(|side| record.ran[*side].is_some()) {
+                return told(record, "was executed although its client is told that nothing was applied");
+            }
+            if applied && record.ran[record.authority].as_ref().is_none_or(|run| run.failed) {
+                return told(record, "was not applied although its client is told so");
+            }
+            if has(text, "changes nothing") && record.work != Work::Read {
+                return told(record, "is no read although its client is told so");
+            }
+            return Ok(());
+        }
+        let record = &self.records[tag];
+        let (home, away) = (record.authority, !record.authority);
+        let by = |side: Side| record.ran[side].as_ref().filter(|run| run.reply == reply);
+        let is_write = matches!(record.work, Work::Write(_));
+        match (by(home), by(away)) {
+            (Some(run), _) if is_write || run.index < self.own_next_write(tag) => {
+                // Both-required: success once both have accepted.
+                let both = self.policy == Policy::BothRequired && self.term == record.term;
+                if both && is_write && !run.failed && record.ran[away].as_ref().is_none_or(|run| run.failed) {
+                    return told(record, "succeeded although both sides are required and one has not accepted it");
+                }
+                self.floor = self.floor.max(run.index);
+                Ok(())
+            }
+            (_, Some(run)) if record.work == Work::Read => {
+                if run.proto != record.session.proto {
+                    return told(record, &format!("was answered by the {away} in {:?}", run.proto));
+                }
+                if self.blind || self.is_fresh(tag, record, run) {
+                    Ok(())
+                } else {
+                    told(record, &format!("was answered stale by the {away}"))
+                }
+            }
+            (Some(_), _) => told(record, "sees a write that its own client sent later"),
+            _ => told(record, "was answered with something that no server said to it"),
+        }
+    }
+
+    /// R: no read is older than what anybody had heard of when it was sent, nor newer than what its own client did next.
+    fn is_fresh(&self, tag: Tag, record: &Record, run: &Run) -> bool {
+        let args: Vec<&[u8]> = record.args.iter().map(Vec::as_slice).collect();
+        let same = |reply: &super::reply::Reply| reply.encode(run.proto) == run.reply;
+        self.history.explains(&args, record.session.db, run.at, record.floor, self.own_next_write(tag), same)
+    }
+
+    /// When the authority executed the next write of the same client.
+    fn own_next_write(&self, tag: Tag) -> Index {
+        let record = &self.records[tag];
+        let own = self.records[tag + 1..].iter().filter(|later| later.client == record.client && matches!(later.work, Work::Write(_)));
+        own.filter_map(|later| later.ran[record.authority].as_ref()).map(|run| run.index).min().unwrap_or(Index::MAX)
+    }
+
+    /// Everything is delivered and every lane is empty.
+    pub(crate) fn quiet(&self, pair: &LanePair, stores: &BySide<&Store>) -> Verdict {
+        for side in Side::BOTH {
+            if pair.unanswered(side) != (0, 0) {
+                return Err(format!("the {side} owes {:?} for ever", pair.unanswered(side)));
+            }
+        }
+        let counters = pair.counters();
+        if counters.effects != counters.effects_agreed + counters.mismatches + counters.effects_lost {
+            return Err(format!("effects do not add up: {counters:?}"));
+        }
+        let mut differing = 0;
+        let (source, target) = (stores.source, stores.target);
+        for (db, key) in source.keys().chain(target.keys()) {
+            let (held, copy) = (source.get(db, key), target.get(db, key));
+            differing += u64::from(held != copy);
+            if held != copy && !self.blind && !pair.dirty().contains(db, key) {
+                let key = String::from_utf8_lossy(key);
+                return Err(format!("{key} of database {db} differs and is not dirty: source {held:?}, target {copy:?}"));
+            }
+        }
+        if self.calm && (differing > 0 || !pair.dirty().is_empty() || counters.mismatches > 0) {
+            return Err(format!("{differing} keys differ or are dirty although nothing went wrong: {counters:?}"));
+        }
+        Ok(())
+    }
+}
+
+fn has(text: &[u8], words: &str) -> bool {
+    String::from_utf8_lossy(text).contains(words)
+}
+
+/// Arguments for people: short, and without line ends.
+pub(crate) fn shown(args: &[impl AsRef<[u8]>]) -> String {
+    let short = |arg: &[u8]| match arg.get(..160) {
+        Some(start) => format!("{}... ({} bytes)", start.escape_ascii(), arg.len()),
+        None => arg.escape_ascii().to_string(),
+    };
+    args.iter().map(|arg| short(arg.as_ref())).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,223 @@
+//! What a model server does with a request.
+
+use super::reply::Reply;
+use super::rng::Rng;
+use super::store::{Item, List, Set, Store, Value};
+
+/// The reply to a command that only reads, given the items of its keys; none if it is no such command. Pure, so
+/// that the checker can ask what an older state would have answered.
+pub(crate) fn read<'a>(args: &[&[u8]], item: impl Fn(&[u8]) -> Option<&'a Item>) -> Option<Reply> {
+    let key = args.get(1).copied().unwrap_or_default();
+    let value = |key| item(key).map(|item| &item.value);
+    Some(match (*args.first()?, value(key)) {
+        (b"EXISTS", _) => Reply::count(args[1..].iter().filter(|key| item(key).is_some()).count()),
+        (b"MGET", _) => Reply::Array(
+            args[1..]
+                .iter()
+                .map(|key| match value(key) {
+                    Some(Value::Text(text)) => Reply::Bulk(text.clone()),
+                    _ => Reply::Nil,
+                })
+                .collect(),
+        ),
+        (b"PEXPIRETIME", None) => Reply::Int(-2),
+        (b"PEXPIRETIME", _) => Reply::Int(item(key)?.deadline.map_or(-1, |deadline| deadline as i64)),
+        (b"GET", None) => Reply::Nil,
+        (b"GET", Some(Value::Text(text))) => Reply::Bulk(text.clone()),
+        (b"STRLEN" | b"SCARD", None) => Reply::Int(0),
+        (b"STRLEN", Some(Value::Text(text))) => Reply::count(text.len()),
+        (b"SCARD", Some(Value::Set(set))) => Reply::count(set.len()),
+        (b"LRANGE", None) => Reply::Array(Vec::new()),
+        (b"LRANGE", Some(Value::List(list))) => Reply::Array(list.iter().cloned().map(Reply::Bulk).collect()),
+        (b"SMEMBERS", None) => Reply::Set(Vec::new()),
+        (b"SMEMBERS", Some(Value::Set(set))) => Reply::Set(set.iter().cloned().collect()),
+        (b"GET" | b"STRLEN" | b"SCARD" | b"LRANGE" | b"SMEMBERS", _) => Reply::WRONG_TYPE,
+        _ => return None,
+    })
+}
+
+/// Whether a server without memory refuses the command.
+pub(crate) fn needs_memory(name: &[u8]) -> bool {
+    const NAMES: [&str; 11] = ["SET", "APPEND", "INCR", "DECRBY", "GETSET", "MSET", "LPUSH", "RPUSH", "RPOPLPUSH", "LMOVE", "SADD"];
+    NAMES.iter().any(|known| known.as_bytes() == name)
+}
+
+/// Executes a command in database `db`. `rng` is the server's own chance, for SPOP.
+pub(crate) fn execute(store: &mut Store, db: u32, args: &[&[u8]], rng: &mut Rng) -> Reply {
+    if let Some(reply) = read(args, |key| store.get(db, key)) {
+        return reply;
+    }
+    match args {
+        [] => Reply::Error("ERR no command"),
+        [name, args @ ..] => write(store, db, name, args, rng).unwrap_or_else(|error| error),
+    }
+}
+
+fn write(store: &mut Store, db: u32, name: &[u8], args: &[&[u8]], rng: &mut Rng) -> Result<Reply, Reply> {
+    Ok(match (name, args) {
+        (b"SET", [key, value, options @ ..]) => set(store, db, key, value, options)?,
+        // A write that the command table has never heard of, as a module's would be.
+        (b"FROB", [key, value]) => {
+            store.put_text(db, key, value, None);
+            Reply::Ok
+        }
+        (b"APPEND", [key, more]) => store.edit(db, key, |text: &mut Vec<u8>| {
+            text.extend_from_slice(more);
+            Reply::count(text.len())
+        })?,
+        (b"INCR", [key]) => add(store, db, key, 1)?,
+        (b"DECRBY", [key, by]) => add(store, db, key, -number(by)?)?,
+        (b"GETSET", [key, value]) => {
+            let old = text(store, db, key)?;
+            store.put_text(db, key, value, None);
+            Reply::bulk_or_nil(old)
+        }
+        (b"GETDEL", [key]) => {
+            let old = text(store, db, key)?;
+            store.remove(db, key);
+            Reply::bulk_or_nil(old)
+        }
+        (b"MSET", pairs) => {
+            pairs.chunks_exact(2).for_each(|pair| store.put_text(db, pair[0], pair[1], None));
+            Reply::Ok
+        }
+        (b"DEL", keys) => Reply::count(keys.iter().filter(|key| store.remove(db, key).is_some()).count()),
+        (b"LPUSH" | b"RPUSH", [key, values @ ..]) => store.edit(db, key, |list: &mut List| {
+            values.iter().for_each(|value| push(list, name == b"LPUSH", value.to_vec()));
+            Reply::count(list.len())
+        })?,
+        (b"LPOP" | b"RPOP", [key]) => Reply::bulk_or_nil(store.edit(db, key, |list: &mut List| pop(list, name == b"LPOP"))?),
+        (b"RPOPLPUSH", [from, to]) => move_element(store, db, (from, false), (to, true))?,
+        (b"LMOVE", [from, to, pop, push]) => move_element(store, db, (from, *pop == b"LEFT"), (to, *push == b"LEFT"))?,
+        (b"SADD", [key, members @ ..]) => {
+            store.edit(db, key, |set: &mut Set| Reply::count(members.iter().filter(|member| set.insert(member.to_vec())).count()))?
+        }
+        (b"SREM", [key, members @ ..]) => {
+            store.edit(db, key, |set: &mut Set| Reply::count(members.iter().filter(|member| set.remove(**member)).count()))?
+        }
+        (b"SPOP", [key]) => Reply::bulk_or_nil(store.edit(db, key, |set: &mut Set| {
+            let member = set.iter().nth(rng.index(set.len().max(1))).cloned()?;
+            set.take(&member)
+        })?),
+        (b"SMOVE", [from, to, member]) => move_member(store, db, from, to, member)?,
+        (b"PEXPIREAT", [key, at]) => expire(store, db, key, number(at)?.unsigned_abs()),
+        (b"EXPIRE", [key, seconds]) => expire(store, db, key, store.now() + 1000 * number(seconds)?.unsigned_abs()),
+        (b"PERSIST", [key]) => match store.get(db, key).cloned() {
+            Some(item @ Item { deadline: Some(_), .. }) => {
+                store.put(db, key, Item { deadline: None, ..item });
+                Reply::Int(1)
+            }
+            _ => Reply::Int(0),
+        },
+        // Carries a value along whole, and its reply says nothing of it.
+        (b"RENAME", [from, to]) => {
+            let item = store.remove(db, from).ok_or(Reply::Error("ERR no such key"))?;
+            store.put(db, to, item);
+            Reply::Ok
+        }
+        (b"MOVE", [key, to]) => move_key(store, db, key, number(to)? as u32)?,
+        (b"SWAPDB", [a, b]) => {
+            let (a, b) = (number(a)? as u32, number(b)? as u32);
+            if !store.has_db(a) || !store.has_db(b) {
+                return Err(Reply::NO_DB);
+            }
+            store.swap(a, b);
+            Reply::Ok
+        }
+        (b"FLUSHDB", _) => {
+            store.flush(db);
+            Reply::Ok
+        }
+        (b"FLUSHALL", _) => {
+            store.flush_all();
+            Reply::Ok
+        }
+        _ => return Err(Reply::Error("ERR unknown command")),
+    })
+}
+
+fn set(store: &mut Store, db: u32, key: &[u8], value: &[u8], options: &[&[u8]]) -> Result<Reply, Reply> {
+    let has = |word: &[u8]| options.contains(&word);
+    let after = |word: &[u8]| options.iter().skip_while(|option| **option != word).nth(1);
+    let old = if has(b"GET") { Some(Reply::bulk_or_nil(text(store, db, key)?)) } else { None };
+    let exists = store.get(db, key).is_some();
+    if (has(b"NX") && exists) || (has(b"XX") && !exists) {
+        return Ok(old.unwrap_or(Reply::Nil));
+    }
+    let deadline = match (after(b"PXAT"), after(b"EX")) {
+        (Some(at), _) => Some(number(at)?.unsigned_abs()),
+        (_, Some(seconds)) => Some(store.now() + 1000 * number(seconds)?.unsigned_abs()),
+        _ => None,
+    };
+    store.put_text(db, key, value, deadline);
+    Ok(old.unwrap_or(Reply::Ok))
+}
+
+fn add(store: &mut Store, db: u32, key: &[u8], by: i64) -> Result<Reply, Reply> {
+    let old = text(store, db, key)?.map_or(Ok(0), |text| number(&text))?;
+    let new = old.checked_add(by).ok_or(Reply::NO_INTEGER)?;
+    store.edit(db, key, |text: &mut Vec<u8>| *text = new.to_string().into_bytes())?;
+    Ok(Reply::Int(new))
+}
+
+fn text(store: &Store, db: u32, key: &[u8]) -> Result<Option<Vec<u8>>, Reply> {
+    let text = store.copy(db, key)?;
+    Ok(store.get(db, key).is_some().then_some(text))
+}
+
+fn move_element(store: &mut Store, db: u32, from: (&[u8], bool), to: (&[u8], bool)) -> Result<Reply, Reply> {
+    let old: List = store.copy(db, from.0)?;
+    if old.is_empty() {
+        return Ok(Reply::Nil);
+    }
+    store.copy::<List>(db, to.0)?;
+    let element = store.edit(db, from.0, |list: &mut List| pop(list, from.1))?.unwrap_or_default();
+    store.edit(db, to.0, |list: &mut List| push(list, to.1, element.clone()))?;
+    Ok(Reply::Bulk(element))
+}
+
+fn move_member(store: &mut Store, db: u32, from: &[u8], to: &[u8], member: &[u8]) -> Result<Reply, Reply> {
+    let old: Set = store.copy(db, from)?;
+    if old.is_empty() {
+        return Ok(Reply::Int(0));
+    }
+    store.copy::<Set>(db, to)?;
+    if old.contains(member) {
+        store.edit(db, from, |set: &mut Set| set.remove(member))?;
+        store.edit(db, to, |set: &mut Set| set.insert(member.to_vec()))?;
+    }
+    Ok(Reply::flag(old.contains(member)))
+}
+
+fn move_key(store: &mut Store, db: u32, key: &[u8], to: u32) -> Result<Reply, Reply> {
+    if !store.has_db(to) || to == db {
+        return Err(Reply::NO_DB);
+    }
+    if store.get(to, key).is_some() {
+        return Ok(Reply::Int(0));
+    }
+    let Some(item) = store.remove(db, key) else { return Ok(Reply::Int(0)) };
+    store.put(to, key, item);
+    Ok(Reply::Int(1))
+}
+
+fn expire(store: &mut Store, db: u32, key: &[u8], at: u64) -> Reply {
+    let item = store.get(db, key).cloned();
+    let exists = item.is_some();
+    if let Some(item) = item {
+        store.put(db, key, Item { deadline: Some(at), ..item });
+    }
+    Reply::flag(exists)
+}
+
+fn push(list: &mut List, left: bool, value: Vec<u8>) {
+    if left { list.push_front(value) } else { list.push_back(value) }
+}
+
+fn pop(list: &mut List, left: bool) -> Option<Vec<u8>> {
+    if left { list.pop_front() } else { list.pop_back() }
+}
+
+fn number(text: &[u8]) -> Result<i64, Reply> {
+    std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).ok_or(Reply::NO_INTEGER)
+}

@@ -1,0 +1,421 @@
+//! One run: clients, the pair, two links and two servers, moved by the events of an [`Agenda`].
+//!
+//! Everything that happens follows from the seed. After every event the driver does what is possible at once: hands
+//! answers to the checker, submits what was held, plans writes; and looks at the bounds.
+
+mod trouble;
+
+use std::io::IoSlice;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use interlay_resp::{Proto, Request, encode_request};
+use interlay_routing::{Admission, BySide, Catalog, Conduct, Counters, LanePair, Session, Side, Split, Submission, Ticket, Work};
+
+use super::agenda::{Agenda, Instant};
+use super::check::{Checker, shown};
+use super::client::{Crowd, Pending};
+use super::link::Link;
+use super::rng::Rng;
+use super::scenario::Scenario;
+use super::server::Server;
+use super::workload::{Args, Workload};
+
+/// What setting up a lane for one request costs at most: a SELECT and a HELLO.
+const SETUP_BYTES_MAX: usize = 64;
+
+/// What may happen. Events of a connection carry its generation: for a later one they mean nothing.
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    /// A client sends a batch.
+    Turn(usize),
+    /// A client goes without a word.
+    Vanish,
+    /// Bytes leave the pair.
+    Write(Side, u32),
+    ToServer(Side, u32),
+    /// A server executes something.
+    Step(Side, u32),
+    ToPair(Side, u32),
+    Connect(Side),
+    Cut(Side),
+    /// A server changes its mood.
+    Weather(Side),
+    /// The operator changes something.
+    Operate,
+}
+
+/// What a run came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Summary {
+    pub(crate) counters: Counters,
+    pub(crate) events: u64,
+    pub(crate) ended_at: Instant,
+    pub(crate) dirty: usize,
+    pub(crate) held: u64,
+    pub(crate) abandoned: u64,
+    pub(crate) broken_protocols: u64,
+    pub(crate) authority_changes: u64,
+}
+
+pub(crate) struct Driver {
+    scenario: Scenario,
+    agenda: Agenda<Event>,
+    rng: Rng,
+    catalog: Arc<Catalog>,
+    pair: LanePair,
+    crowd: Crowd,
+    workload: Workload,
+    servers: BySide<Server>,
+    links: BySide<Link>,
+    checker: Checker,
+    /// Requests that clients will still send.
+    requests_left: usize,
+    longest_request: usize,
+    summary: Summary,
+    trace: bool,
+}
+
+impl Driver {
+    pub(crate) fn new(seed: u64, catalog: &Arc<Catalog>, trace: bool) -> Self {
+        let mut rng = Rng::new(seed);
+        let scenario = Scenario::new(&mut rng);
+        let mut pair = LanePair::new(Arc::clone(catalog), scenario.policy, true, scenario.limits.clone());
+        pair.set_split(Split::new(scenario.split).expect("a percentage"));
+        let mut server = |side: Side| Server::new(scenario.abilities[side], rng.fork());
+        let servers = BySide { source: server(Side::Source), target: server(Side::Target) };
+        Self {
+            agenda: Agenda::new(rng.fork()),
+            catalog: Arc::clone(catalog),
+            crowd: Crowd::new(scenario.clients),
+            workload: Workload::new(rng.fork(), &scenario),
+            servers,
+            links: BySide::default(),
+            checker: Checker::new(&pair, scenario.calm),
+            requests_left: scenario.requests,
+            longest_request: 0,
+            summary: Summary {
+                counters: Counters::default(),
+                events: 0,
+                ended_at: 0,
+                dirty: 0,
+                held: 0,
+                abandoned: 0,
+                broken_protocols: 0,
+                authority_changes: 0,
+            },
+            trace,
+            pair,
+            rng,
+            scenario,
+        }
+    }
+
+    /// Runs to the end.
+    ///
+    /// # Errors
+    ///
+    /// What happened that must not happen, in words.
+    pub(crate) fn run(mut self) -> Result<Summary, String> {
+        self.say(|driver| format!("{:?}", driver.scenario));
+        for side in Side::BOTH {
+            // Whoever comes before the lanes are up is refused; where all is calm nobody does.
+            let at = if self.scenario.calm { 0 } else { self.rng.between(0, 20) };
+            self.agenda.plan(at, Event::Connect(side));
+        }
+        self.plan_trouble();
+        for place in 0..self.scenario.clients {
+            let at = self.rng.between(1, 30);
+            self.agenda.plan(at, Event::Turn(place));
+        }
+        while let Some(event) = self.agenda.next() {
+            self.happen(event).and_then(|()| self.settle()).map_err(|error| format!("at {} ms: {error}", self.agenda.now()))?;
+        }
+        self.finish()
+    }
+
+    /// Plans an event within the next `within` milliseconds, while clients have something to send.
+    fn plan_if(&mut self, wanted: bool, event: Event, within: u64) {
+        if wanted && self.requests_left > 0 {
+            let at = self.agenda.now() + self.rng.between(1, within);
+            self.agenda.plan(at, event);
+        }
+    }
+
+    fn happen(&mut self, event: Event) -> Result<(), String> {
+        match event {
+            Event::Turn(place) => self.turn(place)?,
+            Event::Vanish => {
+                let place = self.rng.index(self.scenario.clients);
+                self.say(|_| format!("client {place} vanishes"));
+                self.crowd.replace(place);
+                self.plan_if(true, Event::Vanish, 300);
+            }
+            Event::Write(side, of) if self.links[side].generation == of => self.write(side),
+            Event::ToServer(side, of) if self.links[side].generation == of => {
+                let bytes = self.links[side].to_server.arrive().ok_or("a chunk arrived twice")?;
+                self.servers[side].receive(&bytes);
+                self.plan_step(side);
+            }
+            Event::Step(side, of) if self.links[side].generation == of => self.step(side)?,
+            Event::ToPair(side, of) if self.links[side].generation == of => self.read(side)?,
+            Event::Write(..) | Event::ToServer(..) | Event::Step(..) | Event::ToPair(..) => {} // of a lost connection
+            Event::Connect(side) => self.connect(side),
+            Event::Cut(side) => {
+                self.cut(side)?;
+                self.plan_if(true, event, 400);
+            }
+            Event::Weather(side) => {
+                self.weather(side)?;
+                self.plan_if(true, event, 200);
+            }
+            Event::Operate => {
+                self.operate();
+                self.plan_if(true, event, 200);
+            }
+        }
+        Ok(())
+    }
+
+    // === Clients ===
+
+    fn turn(&mut self, place: usize) -> Result<(), String> {
+        for _ in 0..self.rng.between(1, 7) {
+            let client = &self.crowd.clients[place];
+            if self.requests_left == 0 || client.held.is_some() || client.changes_session() || client.pending.len() > 10 {
+                break;
+            }
+            self.requests_left -= 1;
+            let args = self.workload.next(self.agenda.now());
+            self.submit(place, args)?;
+        }
+        let think = self.rng.pick(&[5, 20, 60]);
+        self.plan_if(true, Event::Turn(place), think);
+        Ok(())
+    }
+
+    fn submit(&mut self, place: usize, args: Args) -> Result<(), String> {
+        if !self.pair.takes_requests() {
+            self.summary.held += 1;
+            self.crowd.clients[place].held = Some(args);
+            return Ok(());
+        }
+        let tag = self.checker.next_tag();
+        let mut bytes = Vec::new();
+        encode_request(args.iter().cloned().chain([format!("#{tag}").into_bytes()]).collect::<Vec<_>>(), &mut bytes);
+        self.longest_request = self.longest_request.max(bytes.len());
+        let request = Request::new(&bytes, args.len() + 1);
+        let mut untagged = Vec::new();
+        encode_request(&args, &mut untagged);
+        let (work, changes_session) = match self.catalog.conduct(Request::new(&untagged, args.len())).1 {
+            Conduct::Lane(work) => (work, false),
+            Conduct::Session(_) => (Work::Other, true),
+            Conduct::Refused(refused) => return Err(format!("{} is refused: {refused:?}", shown(&args))),
+        };
+        let (authority, session) = (self.pair.authority(), self.crowd.clients[place].session);
+        let client = &mut self.crowd.clients[place];
+        let may_split = client.may_split(!authority);
+        let ticket = Ticket { client: place as u32, epoch: client.epoch, seq: client.order.issue() };
+        let then = changes_session.then(|| match &*args[0] {
+            b"SELECT" => Session { db: number(&args[1]), ..session },
+            _ => Session { proto: if args[1] == b"3" { Proto::Resp3 } else { Proto::Resp2 }, ..session },
+        });
+        client.pending.push_back(Pending { tag, side: None, then });
+        self.checker.submitted((place, ticket.epoch), session, args.clone(), work, authority);
+        let shared = self.rng.chance(10).then(|| Bytes::copy_from_slice(&bytes));
+        let submission = Submission { ticket, session, request, shared, work, may_split, changes_session };
+        let admission = self.pair.submit(submission, &mut self.crowd);
+        self.say(|_| format!("client {place}.{} db {} sends #{tag} {}: {admission:?}", ticket.epoch, session.db, shown(&args)));
+        let client = &mut self.crowd.clients[place];
+        match admission {
+            Admission::Queued(side) => {
+                if side != authority && (work != Work::Read || !may_split || self.pair.split().percent() == 0) {
+                    return Err(format!("#{tag} went to the {side}, where it does not belong"));
+                }
+                if let Some(pending) = client.pending.back_mut() {
+                    pending.side = Some(side);
+                }
+                if work != Work::Read {
+                    client.wrote = Some(ticket.seq);
+                }
+            }
+            Admission::Answered => {}
+            Admission::Held => return Err(format!("#{tag} is held although the pair takes requests")),
+        }
+        Ok(())
+    }
+
+    // === Links and servers ===
+
+    fn connect(&mut self, side: Side) {
+        self.say(|_| format!("{side} connected"));
+        self.links[side].up = true;
+        self.servers[side].accept();
+        self.pair.connected(side, self.scenario.abilities[side]);
+    }
+
+    fn write(&mut self, side: Side) {
+        let mut slices = [IoSlice::new(&[]); 3];
+        let filled = self.pair.unwritten(side, &mut slices);
+        let mut bytes: Vec<u8> = slices[..filled].iter().flat_map(|slice| slice.iter().copied()).collect();
+        if self.rng.chance(30) {
+            bytes.truncate(self.rng.between(1, bytes.len() as u64 + 1) as usize);
+        }
+        self.pair.wrote(side, bytes.len());
+        let Self { links, rng, scenario, agenda, .. } = self;
+        links[side].writing = false;
+        let arrivals = links[side].to_server.send_cut(bytes, agenda.now(), scenario.delay_max[side], rng);
+        let generation = links[side].generation;
+        arrivals.into_iter().for_each(|at| agenda.plan(at, Event::ToServer(side, generation)));
+    }
+
+    fn plan_step(&mut self, side: Side) {
+        if !std::mem::replace(&mut self.links[side].stepping, true) {
+            let at = (self.agenda.now() + self.rng.between(0, 3)).max(self.servers[side].stalled_until);
+            self.agenda.plan(at, Event::Step(side, self.links[side].generation));
+        }
+    }
+
+    /// The server executes what it has, or some of it.
+    fn step(&mut self, side: Side) -> Result<(), String> {
+        self.links[side].stepping = false;
+        let mut out = Vec::new();
+        for _ in 0..self.rng.between(1, 6) {
+            if !self.execute(side, &mut out)? {
+                break;
+            }
+            self.plan_step(side);
+        }
+        let Self { links, rng, scenario, agenda, .. } = self;
+        let arrivals = links[side].to_pair.send_cut(out, agenda.now(), scenario.delay_max[side], rng);
+        let generation = links[side].generation;
+        arrivals.into_iter().for_each(|at| agenda.plan(at, Event::ToPair(side, generation)));
+        Ok(())
+    }
+
+    /// True if there was something to execute.
+    fn execute(&mut self, side: Side, out: &mut Vec<u8>) -> Result<bool, String> {
+        if self.links[side].poisoned {
+            return Ok(false);
+        }
+        let Some(executed) = self.servers[side].step(self.agenda.now(), out) else { return Ok(false) };
+        self.say(|_| {
+            let tag = executed.tag.map_or_else(String::new, |tag| format!("#{tag} "));
+            let (session, reply) = (executed.session, shown(&[&executed.reply]));
+            format!("{side:>15} db {} runs {tag}{} -> {reply}", session.db, shown(&executed.args))
+        });
+        if executed.broke_protocol.is_some() {
+            self.links[side].poisoned = true;
+            self.summary.broken_protocols += 1;
+        }
+        self.checker.executed(side, self.pair.authority(), &self.servers[side], executed)?;
+        Ok(true)
+    }
+
+    /// The pair reads a chunk.
+    fn read(&mut self, side: Side) -> Result<(), String> {
+        let bytes = self.links[side].to_pair.arrive().ok_or("a chunk arrived twice")?;
+        let result = self.pair.receive(side, &bytes, &mut self.crowd);
+        let link = &self.links[side];
+        match result {
+            Ok(()) if link.poisoned && link.to_pair.is_empty() => Err(format!("the {side} broke the protocol unnoticed")),
+            Ok(()) => Ok(()),
+            Err(error) if link.poisoned => {
+                self.say(|_| format!("{side} lane ends: {error}"));
+                self.lose(side);
+                Ok(())
+            }
+            Err(error) => Err(format!("the lane of a server without fault ended: {error}")),
+        }
+    }
+
+    // === After every event ===
+
+    fn settle(&mut self) -> Result<(), String> {
+        if let Some(violation) = self.crowd.violation.take() {
+            return Err(violation);
+        }
+        for (tag, reply) in std::mem::take(&mut self.crowd.answers) {
+            self.say(|driver| format!("    client {:?} reads #{tag}: {}", driver.checker.record(tag).client, shown(&[&reply])));
+            self.checker.replied(tag, &reply)?;
+        }
+        self.note_policy();
+        for place in 0..self.crowd.clients.len() {
+            if self.pair.takes_requests()
+                && let Some(args) = self.crowd.clients[place].held.take()
+            {
+                self.submit(place, args)?;
+            }
+        }
+        for side in Side::BOTH {
+            self.check_bounds(side)?;
+            if self.links[side].up && self.pair.has_unwritten(side) && !self.links[side].writing {
+                self.links[side].writing = true;
+                let at = self.agenda.now() + self.rng.between(0, 3);
+                self.agenda.plan(at, Event::Write(side, self.links[side].generation));
+            }
+        }
+        Ok(())
+    }
+
+    fn note_policy(&mut self) {
+        let policy = self.pair.policy();
+        if policy != self.checker.policy() {
+            self.say(|_| format!("policy is {policy}"));
+            self.summary.authority_changes += u64::from(policy.authority() != self.checker.policy().authority());
+            let now = self.agenda.now();
+            let store = &mut self.servers[self.pair.authority()].store;
+            store.set_now(now);
+            self.checker.policy_changed(policy, store);
+        }
+    }
+
+    /// Bounds hold up to the one request that went past them, with what its lane needed for it.
+    fn check_bounds(&self, side: Side) -> Result<(), String> {
+        let limits = &self.scenario.limits;
+        // Reads that a lost secondary owed come on top of the authority's own.
+        let bound = if side == self.pair.authority() {
+            limits.authority_backlog_bytes_max.saturating_add(limits.effect_queue_bytes_max)
+        } else {
+            limits.effect_queue_bytes_max
+        };
+        let bytes = self.pair.unanswered(side).1;
+        if bytes > bound.saturating_add(self.longest_request + SETUP_BYTES_MAX) {
+            return Err(format!("{bytes} bytes on the lane of the {side}, whose bound is {bound}"));
+        }
+        if self.pair.dirty().keys() > limits.dirty.keys_max {
+            return Err(format!("{} dirty keys by name", self.pair.dirty().keys()));
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Summary, String> {
+        let now = self.agenda.now();
+        for side in Side::BOTH {
+            self.servers[side].store.set_now(now);
+        }
+        for (place, client) in self.crowd.clients.iter().enumerate() {
+            if let Some(args) = &client.held {
+                return Err(format!("client {place} is held for ever with {}", shown(args)));
+            }
+            if let Some(pending) = client.pending.front() {
+                return Err(format!("client {place} waits for ever for #{}", pending.tag));
+            }
+        }
+        let stores = BySide { source: &self.servers.source.store, target: &self.servers.target.store };
+        self.checker.quiet(&self.pair, &stores)?;
+        let dirty = self.pair.dirty().keys() + self.pair.dirty().buckets();
+        let (counters, events) = (*self.pair.counters(), self.agenda.planned());
+        Ok(Summary { counters, events, ended_at: now, dirty, abandoned: self.crowd.abandoned, ..self.summary })
+    }
+
+    fn say(&self, line: impl FnOnce(&Self) -> String) {
+        if self.trace {
+            eprintln!("{:>6} ms  {}", self.agenda.now(), line(self));
+        }
+    }
+}
+
+fn number(text: &[u8]) -> u32 {
+    std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).unwrap_or(0)
+}

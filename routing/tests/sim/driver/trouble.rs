@@ -1,0 +1,110 @@
+//! What goes wrong in a run, and what the operator does meanwhile.
+
+use std::io::IoSlice;
+
+use interlay_routing::{LaneError, Policy, Side, Split};
+
+use super::{Driver, Event};
+use crate::sim::scenario::Scenario;
+use crate::sim::server::Malice;
+
+impl Driver {
+    pub(super) fn plan_trouble(&mut self) {
+        let Scenario { cuts, refusals, stalls, malice, operator, .. } = self.scenario;
+        for side in Side::BOTH {
+            self.plan_if(cuts, Event::Cut(side), 300);
+            self.plan_if(refusals || stalls || malice, Event::Weather(side), 100);
+        }
+        self.plan_if(operator, Event::Operate, 150);
+        self.plan_if(true, Event::Vanish, 300);
+    }
+
+    /// A connection is lost. What was under way to the server may still be executed, what was under way to the pair
+    /// may still be read. By the time of the next connection the former one is dead on the server too.
+    pub(super) fn cut(&mut self, side: Side) -> Result<(), String> {
+        if !self.links[side].up {
+            return Ok(());
+        }
+        self.say(|_| format!("{side} connection cut"));
+        for _ in 0..self.rng.between(0, 4) {
+            let Some(bytes) = self.links[side].to_server.arrive() else { break };
+            self.servers[side].receive(&bytes);
+        }
+        for _ in 0..self.rng.between(0, 6) {
+            if !self.execute(side, &mut Vec::new())? {
+                break;
+            }
+        }
+        for _ in 0..self.rng.between(0, 4) {
+            if self.links[side].poisoned || self.links[side].to_pair.is_empty() {
+                break;
+            }
+            self.read(side)?;
+        }
+        self.lose(side);
+        Ok(())
+    }
+
+    pub(super) fn lose(&mut self, side: Side) {
+        self.links[side].close();
+        self.pair.lost(side, &mut self.crowd);
+        if self.scenario.restarts && self.rng.chance(30) {
+            self.say(|_| format!("{side} restarts without its data"));
+            self.servers[side].restart();
+            self.pair.restarted();
+            self.checker.restarted(&self.servers[self.pair.authority()].store);
+        }
+        let at = self.agenda.now() + self.rng.between(1, 120);
+        self.agenda.plan(at, Event::Connect(side));
+    }
+
+    pub(super) fn weather(&mut self, side: Side) -> Result<(), String> {
+        let Scenario { refusals, stalls, malice, .. } = self.scenario;
+        let server = &mut self.servers[side];
+        // A refusal matters most behind an authority that has accepted.
+        let moods = if side == Side::Source { [0, 0, 0, 20] } else { [0, 5, 20, 100] };
+        server.refuses_percent = if refusals { self.rng.pick(&moods) } else { 0 };
+        if stalls && self.rng.chance(40) {
+            server.stalled_until = self.agenda.now() + self.rng.between(50, 500);
+        }
+        if malice && self.rng.chance(30) {
+            server.malice = Some(self.rng.pick(&[Malice::Garbage, Malice::RefuseSetup]));
+        }
+        let (malicious, up) = (malice && self.rng.chance(50), self.links[side].up);
+        if malicious && up && self.nothing_is_asked(side) {
+            self.summary.broken_protocols += 1;
+            match self.pair.receive(side, b"+hello\r\n", &mut self.crowd) {
+                Err(LaneError::Unasked(_)) => self.lose(side),
+                other => return Err(format!("a reply to no request of the {side} gave {other:?}")),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the server has not been written a request that it has not answered.
+    fn nothing_is_asked(&self, side: Side) -> bool {
+        let mut slices = [IoSlice::new(&[]); 64];
+        let filled = self.pair.unwritten(side, &mut slices);
+        let unwritten: usize = slices[..filled].iter().map(|slice| slice.len()).sum();
+        self.links[side].to_pair.is_empty() && self.pair.unanswered(side).1 == unwritten
+    }
+
+    pub(super) fn operate(&mut self) {
+        match self.rng.between(0, 10) {
+            0..3 if !self.pair.is_suspect() => {
+                let percent = self.rng.pick(&[0, 50, 100]);
+                self.say(|_| format!("split {percent} %"));
+                self.pair.set_split(Split::new(percent).expect("a percentage"));
+            }
+            0..3 => self.pair.stay(),
+            _ => {
+                let all = Policy::ALL.map(|(policy, _)| policy);
+                let policy = self.rng.pick(&all);
+                if self.scenario.best_effort || policy != Policy::BestEffort {
+                    let done = self.pair.set_policy(policy, self.rng.chance(50));
+                    self.say(|_| format!("policy {policy}: {done:?}"));
+                }
+            }
+        }
+    }
+}

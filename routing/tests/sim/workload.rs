@@ -1,0 +1,178 @@
+//! What clients ask for: requests on few keys, so that they collide, with values that are never used twice, so that a
+//! stale one gives itself away.
+
+use super::agenda::Instant;
+use super::rng::Rng;
+use super::scenario::Scenario;
+
+/// Beyond the end of every run.
+const FAR: Instant = 1_000_000_000;
+
+/// The arguments of a request, the command's name first.
+pub(crate) type Args = Vec<Vec<u8>>;
+
+pub(crate) struct Workload {
+    rng: Rng,
+    keys: u64,
+    databases: u64,
+    unrepeatable: bool,
+    unknown: bool,
+    deadlines: bool,
+    values: u64,
+}
+
+impl Workload {
+    pub(crate) fn new(rng: Rng, scenario: &Scenario) -> Self {
+        let databases = u64::from(scenario.abilities.source.databases);
+        let Scenario { keys, unrepeatable, unknown, deadlines, .. } = *scenario;
+        Self { rng, keys, databases, unrepeatable, unknown, deadlines, values: 0 }
+    }
+
+    pub(crate) fn next(&mut self, now: Instant) -> Args {
+        let line = match self.rng.between(0, 1000) {
+            0..320 => self.read(),
+            320..450 => self.text(),
+            450..510 => self.counter(),
+            510..640 => self.list(),
+            640..760 => self.set(),
+            760..820 if self.deadlines => self.racing(now),
+            760..820 => self.text(),
+            820..850 => self.expiry(),
+            850..920 => self.across_keys(),
+            920..930 if self.rng.chance(80) => "FLUSHDB".into(),
+            920..930 => self.read(),
+            930..932 => "FLUSHALL".into(),
+            932..972 if self.unrepeatable => self.unrepeatable(),
+            932..972 => self.list(),
+            972..975 if self.unknown => format!("FROB {} {}", self.key("s"), self.value()),
+            972..978 => format!("NOSUCH {}", self.key("s")),
+            978..994 => format!("SELECT {}", self.rng.between(0, self.databases)),
+            994..995 => "SELECT 99".into(),
+            _ => format!("HELLO {}", self.rng.between(2, 4)),
+        };
+        let mut args: Args = line.split(' ').map(|arg| arg.as_bytes().to_vec()).collect();
+        // Large enough to be shared between the lanes instead of copied.
+        if matches!(&*args[0], b"SET" | b"RPUSH") && self.rng.chance(1) {
+            args[2].resize(self.rng.between(17_000, 20_000) as usize, b'.');
+        }
+        args
+    }
+
+    fn read(&mut self) -> String {
+        match self.rng.between(0, 10) {
+            0..3 => format!("GET {}", self.key("s")),
+            3 => format!("GET {}", self.key("c")),
+            4 if self.deadlines => format!("GET {}", self.key("x")),
+            4 => format!("STRLEN {}", self.key("s")),
+            5 => format!("LRANGE {} 0 -1", self.key("l")),
+            6 => format!("SMEMBERS {}", self.key("t")),
+            7 => format!("MGET {} {} {}", self.key("s"), self.key("c"), self.key("s")),
+            8 => format!("PEXPIRETIME {}", self.any_key()),
+            _ if self.rng.chance(50) => format!("SCARD {}", self.key("t")),
+            _ => format!("EXISTS {}", self.any_key()),
+        }
+    }
+
+    fn text(&mut self) -> String {
+        let (key, value) = (self.key("s"), self.value());
+        match self.rng.between(0, 14) {
+            0..3 => format!("SET {key} {value}"),
+            3 => format!("SET {key} {value} NX"),
+            4 => format!("SET {key} {value} XX"),
+            5 => format!("SET {key} {value} XX GET"),
+            6 => format!("SET {key} {value} PXAT {FAR}"),
+            7 => format!("SET {key} {value} PXAT 0"),
+            8 | 9 => format!("APPEND {key} {value}"),
+            10 => format!("GETSET {key} {value}"),
+            11 => format!("GETDEL {key}"),
+            12 => format!("MSET {key} {value} {} {}", self.key("s"), self.value()),
+            _ => format!("DEL {key} {}", self.any_key()),
+        }
+    }
+
+    fn counter(&mut self) -> String {
+        let key = self.key("c");
+        if self.rng.chance(60) { format!("INCR {key}") } else { format!("DECRBY {key} {}", self.rng.between(1, 9)) }
+    }
+
+    fn list(&mut self) -> String {
+        let (key, value) = (self.key("l"), self.value());
+        match self.rng.between(0, 10) {
+            0..3 => format!("RPUSH {key} {value}"),
+            3..5 => format!("LPUSH {key} {value} {}", self.value()),
+            5 => format!("LPOP {key}"),
+            6 => format!("RPOP {key}"),
+            7 => format!("RPOPLPUSH {key} {}", self.key("l")),
+            _ => format!("LMOVE {key} {} {} {}", self.key("l"), self.rng.pick(&["LEFT", "RIGHT"]), self.rng.pick(&["LEFT", "RIGHT"])),
+        }
+    }
+
+    fn set(&mut self) -> String {
+        let (key, member) = (self.key("t"), self.rng.between(0, 6));
+        match self.rng.between(0, 10) {
+            0..6 => format!("SADD {key} {member} {}", self.rng.between(0, 6)),
+            6..8 => format!("SREM {key} {member}"),
+            _ => format!("SMOVE {key} {} {member}", self.key("t")),
+        }
+    }
+
+    /// Deadlines that pass while a write or its effect is under way. Only commands whose reply tells whether the key
+    /// was there: of the others (SADD, SMOVE, INCR of 0) a verbatim effect behind the deadline goes unnoticed.
+    fn racing(&mut self, now: Instant) -> String {
+        let (key, value, soon) = (self.key("x"), self.value(), now + self.rng.between(1, 80));
+        match self.rng.between(0, 9) {
+            0..3 => format!("SET {key} {value} PXAT {soon}"),
+            3 => format!("PEXPIREAT {key} {soon}"),
+            4 => format!("APPEND {key} {value}"),
+            5 => format!("SET {key} {value} NX"),
+            6 => format!("GETSET {key} {value}"),
+            7 => format!("PERSIST {key}"),
+            _ => format!("GETDEL {key}"),
+        }
+    }
+
+    fn expiry(&mut self) -> String {
+        match self.rng.between(0, 4) {
+            0 => format!("PERSIST {}", self.any_key()),
+            1 => format!("PEXPIREAT {} 0", self.any_key()),
+            _ => format!("PEXPIREAT {} {}", self.any_key(), FAR + self.rng.between(0, 1000)),
+        }
+    }
+
+    fn across_keys(&mut self) -> String {
+        let db = self.rng.between(0, self.databases);
+        if self.rng.chance(40) {
+            let kind = self.rng.pick(&["s", "c", "l", "t"]);
+            return format!("RENAME {} {}", self.key(kind), self.key(kind));
+        }
+        if self.rng.chance(70) {
+            format!("MOVE {} {db}", self.any_key())
+        } else {
+            format!("SWAPDB {db} {}", self.rng.between(0, self.databases))
+        }
+    }
+
+    fn unrepeatable(&mut self) -> String {
+        match self.rng.between(0, 4) {
+            0 => format!("SET {} {} EX 1", self.key("s"), self.value()),
+            1 => format!("EXPIRE {} 1", self.any_key()),
+            _ => format!("SPOP {}", self.key("t")),
+        }
+    }
+
+    /// A key whose values are usually of the type that its first letter stands for.
+    fn key(&mut self, kind: &str) -> String {
+        let kind = if kind != "x" && self.rng.chance(3) { self.rng.pick(&["s", "c", "l", "t"]) } else { kind };
+        format!("{kind}{}", self.rng.between(0, self.keys))
+    }
+
+    fn any_key(&mut self) -> String {
+        let kind = self.rng.pick(&["s", "c", "l", "t"]);
+        self.key(kind)
+    }
+
+    fn value(&mut self) -> String {
+        self.values += 1;
+        format!("v{}", self.values)
+    }
+}
