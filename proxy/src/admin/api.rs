@@ -1,0 +1,90 @@
+//! The routes under `/api/v1`, and their bodies, which the CLI shares.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use axum::http::StatusCode;
+use interlay_routing::Policy;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::Admin;
+use super::error::ApiError;
+pub(crate) use super::error::ErrorBody;
+use crate::status::{Status, by_name};
+
+/// Which reads go to the target.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Traffic {
+    /// Per cent of the reads, 0..=100.
+    pub(crate) target_read_percent: u8,
+}
+
+/// The body of a change of [`Traffic`].
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SetTraffic {
+    /// Per cent of the reads, 0..=100.
+    pub(crate) target_read_percent: u8,
+    /// Whether to do it even though nothing has proved the target to be in sync.
+    #[serde(default)]
+    pub(crate) force: bool,
+}
+
+/// Which policy holds.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CurrentPolicy {
+    /// The policy of the next write.
+    #[serde(with = "by_name")]
+    pub(crate) policy: Policy,
+}
+
+/// The body of a change of [`CurrentPolicy`].
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SetPolicy {
+    /// The policy of the next write.
+    #[serde(with = "by_name")]
+    pub(crate) policy: Policy,
+    /// Whether to do it even though the sides may differ.
+    #[serde(default)]
+    pub(crate) force: bool,
+}
+
+pub(super) async fn status(State(admin): State<Admin>) -> Result<Json<Status>, ApiError> {
+    Ok(Json(admin.control.status().await?))
+}
+
+pub(super) async fn traffic(State(admin): State<Admin>) -> Result<Json<Traffic>, ApiError> {
+    let Status { target_read_percent, .. } = admin.control.status().await?;
+    Ok(Json(Traffic { target_read_percent }))
+}
+
+pub(super) async fn set_traffic(State(admin): State<Admin>, body: Result<Bytes, BytesRejection>) -> Result<Json<Traffic>, ApiError> {
+    const EXPECTED: &str = r#"expected {"target_read_percent": a number from 0 to 100, "force": true or false}, force being optional"#;
+    let SetTraffic { target_read_percent, force } = read(body, EXPECTED)?;
+    if target_read_percent > 100 {
+        return Err(ApiError::new(StatusCode::BAD_REQUEST, format!("{target_read_percent} is not a percentage"), EXPECTED));
+    }
+    admin.control.set_traffic(target_read_percent, force).await?;
+    Ok(Json(Traffic { target_read_percent }))
+}
+
+pub(super) async fn policy(State(admin): State<Admin>) -> Result<Json<CurrentPolicy>, ApiError> {
+    let Status { policy, .. } = admin.control.status().await?;
+    Ok(Json(CurrentPolicy { policy }))
+}
+
+pub(super) async fn set_policy(State(admin): State<Admin>, body: Result<Bytes, BytesRejection>) -> Result<Json<CurrentPolicy>, ApiError> {
+    const EXPECTED: &str = r#"expected {"policy": a policy's name, "force": true or false}, force being optional"#;
+    let SetPolicy { policy, force } = read(body, EXPECTED)?;
+    admin.control.set_policy(policy, force).await?;
+    Ok(Json(CurrentPolicy { policy }))
+}
+
+/// Reads a JSON body, whatever its content type says: people send it with plain `curl -d`.
+fn read<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>, expected: &str) -> Result<T, ApiError> {
+    let body = body.map_err(|rejection| ApiError::new(rejection.status(), rejection.body_text(), expected))?;
+    serde_json::from_slice(&body).map_err(|error| ApiError::new(StatusCode::BAD_REQUEST, error.to_string(), expected))
+}

@@ -1,0 +1,153 @@
+//! The command line: what can be asked for, and the exit codes that say how it went.
+
+pub(crate) mod remote;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Parser, Subcommand};
+use interlay_routing::Policy;
+
+use self::remote::AdminUrl;
+use crate::config::Flags;
+
+/// A RESP proxy that moves a live Redis workload from one server to another.
+#[derive(Debug, Parser)]
+#[command(name = "interlay", version, about, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    /// What is to be done.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Each thing that `interlay` does.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve clients until SIGTERM.
+    Serve(Serve),
+    /// Show how a running interlay is doing.
+    Status(Remote),
+    /// Show, or change, the share of the reads that goes to the target.
+    Traffic {
+        /// Per cent of the reads; without it the present share is shown.
+        #[arg(value_name = "N", value_parser = clap::value_parser!(u8).range(0..=100))]
+        percent: Option<u8>,
+        /// Do it even though nothing has proved the target to be in sync.
+        #[arg(long, requires = "percent")]
+        force: bool,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Show, or change, whose reply clients get for a write, and what a failure on the other side means.
+    Policy {
+        /// The policy of the next write; without it the present one is shown.
+        #[arg(value_name = "P", value_parser = policy_parser())]
+        policy: Option<Policy>,
+        /// Do it even though the sides may differ.
+        #[arg(long, requires = "policy")]
+        force: bool,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Run two Redis servers, a live load and an interlay between them, and prove both servers equal.
+    Demo {
+        /// Leave it running, and print what to try by hand.
+        #[arg(long)]
+        keep: bool,
+    },
+}
+
+/// How to serve. A flag wins over the environment, which wins over the file.
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// A TOML file of the keys below, with `_` for `-`.
+    #[arg(long, value_name = "FILE", env = "INTERLAY_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// Print every problem of the configuration, and end: with 0 if there is none, else with 2.
+    #[arg(long)]
+    pub(crate) check_config: bool,
+    /// The keys of the configuration.
+    #[command(flatten)]
+    pub(crate) flags: Flags,
+}
+
+/// Which interlay is asked, and in which form it is to answer.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Remote {
+    /// The admin port of the interlay: http://host:port or host:port.
+    #[arg(long, value_name = "URL", env = "INTERLAY_ADMIN", default_value = "http://127.0.0.1:6381")]
+    pub(crate) admin: AdminUrl,
+    /// Print the JSON of the admin port as it is.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// How a command ended, as its exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Done.
+    Done = 0,
+    /// It ran, and the answer is no.
+    No = 1,
+    /// It was asked for in a wrong way; the code that clap ends with too.
+    Usage = 2,
+    /// The process it is about could not be reached.
+    Unreachable = 3,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+fn policy_parser() -> impl TypedValueParser<Value = Policy> {
+    PossibleValuesParser::new(Policy::ALL.map(|(_, name)| name)).try_map(|name| name.parse::<Policy>())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Command, clap::Error> {
+        Ok(Cli::try_parse_from(line.split_whitespace())?.command)
+    }
+
+    #[test]
+    fn command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn values_are_optional_and_force_is_not_without_one() {
+        assert!(matches!(parse("interlay traffic").unwrap(), Command::Traffic { percent: None, force: false, .. }));
+        assert!(matches!(parse("interlay traffic 25 --force").unwrap(), Command::Traffic { percent: Some(25), force: true, .. }));
+        let both_required = Some(Policy::BothRequired);
+        assert!(matches!(parse("interlay policy both-required").unwrap(), Command::Policy { policy, .. } if policy == both_required));
+        for line in ["traffic --force", "policy --force", "traffic 101", "traffic -1", "policy both", "stats", ""] {
+            assert_eq!(parse(&format!("interlay {line}")).unwrap_err().exit_code(), i32::from(Exit::Usage as u8), "{line}");
+        }
+    }
+
+    #[test]
+    fn serve_takes_every_key_as_a_flag() {
+        let line = "interlay serve --config x.toml --check-config --listen :: --source-ca ca.pem --effect-timeout-ms 0";
+        let Command::Serve(serve) = parse(line).unwrap() else { panic!("another command") };
+        assert!(serve.check_config && serve.config.is_some());
+        assert!(parse("interlay serve --listen-address x").is_err());
+    }
+
+    #[test]
+    fn admin_port_is_named_with_or_without_a_scheme() {
+        for line in ["interlay status --admin http://localhost:1/", "interlay status --admin localhost:1"] {
+            let Command::Status(remote) = parse(line).unwrap() else { panic!("another command") };
+            assert_eq!(remote.admin.to_string(), "http://localhost:1");
+        }
+        for url in ["https://localhost:1", "localhost", "http://localhost:1/api", "localhost:x", ":1", "u@localhost:1"] {
+            assert!(parse(&format!("interlay status --admin {url}")).is_err(), "{url}");
+        }
+    }
+}

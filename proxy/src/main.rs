@@ -1,0 +1,66 @@
+//! Interlay: a RESP proxy that moves a live Redis workload from one server to another.
+//!
+//! One process, one command: `serve` runs an interlay, `demo` shows one, and the others ask a running one through its
+//! admin port.
+
+mod admin;
+mod auth;
+mod cli;
+mod client;
+mod clients;
+mod config;
+mod control;
+mod demo;
+mod dial;
+mod endpoint;
+mod lane;
+mod logging;
+mod metrics;
+mod out;
+mod plane;
+mod serve;
+mod session;
+mod socket;
+mod status;
+mod tls;
+
+use std::env;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command, Exit, Serve, remote};
+use crate::config::Config;
+
+fn main() -> ExitCode {
+    let exit = match Cli::parse().command {
+        Command::Serve(args) => serve(args),
+        Command::Status(remote) => remote::status(&remote).print(),
+        Command::Traffic { percent, force, remote } => remote::traffic(&remote, percent, force).print(),
+        Command::Policy { policy, force, remote } => remote::policy(&remote, policy, force).print(),
+        Command::Demo { keep } => demo::run(keep),
+    };
+    exit.into()
+}
+
+fn serve(args: Serve) -> Exit {
+    let config = match Config::load(args.flags, |name| env::var_os(name), args.config.as_deref()) {
+        Ok(config) => config,
+        Err(problems) => {
+            out::complain(problems);
+            return Exit::Usage;
+        }
+    };
+    if args.check_config {
+        out::say("the configuration is valid");
+        return Exit::Done;
+    }
+    logging::start(&config.logging);
+    match serve::run(config) {
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            tracing::error!(%error, "ended");
+            Exit::No
+        }
+    }
+}

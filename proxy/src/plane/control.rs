@@ -1,0 +1,208 @@
+//! The data plane's answers to its operator, and its lanes' comings and goings.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use interlay_routing::command::CommandTable;
+use interlay_routing::{Catalog, ChangeRefused, Policy, Side, Split};
+use tokio::sync::oneshot;
+
+use super::{LaneEnd, Plane};
+use crate::control::{Order, Refusal};
+use crate::dial::Greeting;
+use crate::status::{Phase, Status};
+
+/// A change of policy that changes the authority, while the lanes run empty.
+#[derive(Debug)]
+pub(crate) struct Change {
+    to: Policy,
+    since: Instant,
+    reply: oneshot::Sender<Result<(), Refusal>>,
+}
+
+impl Plane {
+    /// Carries out an order of the operator's.
+    pub(crate) fn obey(&mut self, order: Order) {
+        match order {
+            // A caller that has gone away needs no answer.
+            Order::Status(reply) => drop(reply.send(self.status())),
+            Order::SetTraffic { percent, force, reply } => drop(reply.send(self.set_traffic(percent, force))),
+            Order::SetPolicy { policy, force, reply } => self.set_policy(policy, force, reply),
+        }
+        self.settle();
+    }
+
+    fn set_traffic(&mut self, percent: u8, force: bool) -> Result<(), Refusal> {
+        let refuse = |reason: &str| Err(Refusal(reason.to_owned()));
+        let Some(split) = Split::new(percent) else { return refuse("the share of reads is a number from 0 to 100") };
+        if percent > 0 && !self.has_target() {
+            return refuse("there is no target to read from: start with --target");
+        }
+        if self.pair.authority() == Side::Target {
+            return refuse("every read goes to the target already, because it is the authority: change the policy instead");
+        }
+        // Less is always allowed: it brings reads back to where the data is known to be right.
+        if percent > self.pair.split().percent() && !force {
+            return refuse(
+                "nothing has proved the target to be in sync, so reads there may be wrong: repeat with --force (JSON: \"force\": true) if you know it is",
+            );
+        }
+        self.pair.set_split(split);
+        tracing::info!(percent, force, "reads split");
+        Ok(())
+    }
+
+    fn set_policy(&mut self, to: Policy, force: bool, reply: oneshot::Sender<Result<(), Refusal>>) {
+        let since = Instant::now();
+        if !self.has_target() && matches!(to, Policy::BothRequired) {
+            return drop(
+                reply.send(Err(Refusal("there is no target, so that both sides cannot be required: start with --target".to_owned()))),
+            );
+        }
+        let authority = self.pair.authority();
+        match self.pair.set_policy(to, force) {
+            Ok(true) if self.pair.authority() == authority => {
+                tracing::info!(policy = %to, "policy set");
+                drop(reply.send(Ok(())));
+            }
+            // With both lanes empty it has come to pass already.
+            Ok(_) => self.change = Some(Change { to, since, reply }),
+            Err(refused) => {
+                let forced = match refused {
+                    ChangeRefused::Dirty => "; repeat with --force to lose them",
+                    ChangeRefused::Suspect | ChangeRefused::Forgotten => "; repeat with --force if you know that they are equal",
+                    ChangeRefused::NoTarget | ChangeRefused::Down(_) | ChangeRefused::UnderWay => "",
+                };
+                drop(reply.send(Err(Refusal(format!("{refused}{forced}")))));
+            }
+        }
+    }
+
+    /// If a change of the authority has come to pass, or cannot any more, lets the clients and the operator know.
+    pub(super) fn finish_change(&mut self) {
+        if self.change.is_none() {
+            if self.pair.takes_requests() {
+                self.clients.wake_if_waiting();
+            }
+            return;
+        }
+        if self.pair.is_changing() {
+            return;
+        }
+        let Some(Change { to, since, reply }) = self.change.take() else { return };
+        let answer = if self.pair.policy() == to {
+            let pause = since.elapsed();
+            self.last_pause = Some(pause);
+            tracing::info!(policy = %to, authority = %self.pair.authority(), pause_us = pause.as_micros(), "authority changed");
+            Ok(())
+        } else {
+            Err(Refusal("the lanes could not be drained in time or one was lost; everything goes on as it was".to_owned()))
+        };
+        drop(reply.send(answer));
+        self.clients.wake_if_waiting();
+    }
+
+    /// Notices what only time tells: a change of the authority that takes too long, and a stalled secondary.
+    pub(crate) fn tick(&mut self, now: Instant, effect_timeout: Option<Duration>) {
+        if self.change.as_ref().is_some_and(|change| now.duration_since(change.since) >= self.max_pause) {
+            self.pair.stay();
+            self.settle();
+        }
+        let side = !self.pair.authority();
+        let moved = self.pair.moved(side);
+        let idle = self.pair.unanswered(side).0 == 0;
+        let desk = &mut self.lanes[side];
+        let since = match desk.progress {
+            (before, Some(since)) if before == moved && !idle => since,
+            _ => now,
+        };
+        desk.progress = (moved, Some(since));
+        if effect_timeout.is_some_and(|timeout| now.duration_since(since) >= timeout) {
+            desk.progress.1 = None;
+            desk.cut.notify_one();
+        }
+    }
+
+    /// Whether a server that a lane of `side` has reached is the other side's by another name, so that this lane must not
+    /// be. If the other lane is the secondary's, it is that one that ends.
+    pub(crate) fn is_one_too_many(&mut self, side: Side, greeting: &Greeting) -> bool {
+        let other = &self.lanes[!side].status;
+        if greeting.run_id.is_none() || !other.connected || other.run_id != greeting.run_id {
+            return false;
+        }
+        if side == self.pair.authority() {
+            self.lane_down(!side, &LaneEnd::SameServer);
+            self.lanes[!side].cut.notify_one();
+            return false;
+        }
+        true
+    }
+
+    /// A side's lane is connected.
+    pub(crate) fn lane_up(&mut self, side: Side, greeting: &Greeting) {
+        let status = &mut self.lanes[side].status;
+        let restarted = status.run_id.is_some() && greeting.run_id.is_some() && status.run_id != greeting.run_id;
+        status.connected = true;
+        status.version.clone_from(&greeting.version);
+        status.run_id.clone_from(&greeting.run_id);
+        if side == Side::Source {
+            self.clients.auth_required = greeting.auth_required;
+        }
+        self.pair.connected(side, greeting.abilities);
+        tracing::info!(%side, version = greeting.version, databases = greeting.abilities.databases, "lane connected");
+        if restarted && self.has_target() {
+            self.pair.restarted();
+            tracing::warn!(%side, "the server came back as another process: any key may differ until both sides are compared");
+        }
+    }
+
+    /// A side's lane is lost.
+    pub(crate) fn lane_down(&mut self, side: Side, why: &LaneEnd) {
+        if !self.lanes[side].status.connected {
+            return; // said already, with the reason
+        }
+        tracing::warn!(%side, error = %why, "lane lost");
+        self.lanes[side].status.connected = false;
+        self.lanes[side].status.last_error = Some(why.to_string());
+        self.lanes[side].kicked = false;
+        self.pair.lost(side, &mut self.clients);
+        self.settle();
+    }
+
+    /// Takes the command table that the source gave.
+    pub(crate) fn learn(&mut self, table: CommandTable) {
+        self.catalog = Arc::new(Catalog::new(table));
+        self.pair.learned(Arc::clone(&self.catalog));
+    }
+
+    fn has_target(&self) -> bool {
+        !self.lanes.target.status.address.is_empty()
+    }
+
+    fn status(&self) -> Status {
+        let pair = &self.pair;
+        let (_, lag_bytes) = pair.unanswered(!pair.authority());
+        let dirty = pair.dirty();
+        Status {
+            phase: if self.has_target() { Phase::Mirroring } else { Phase::Passthrough },
+            authority: pair.authority(),
+            policy: pair.policy(),
+            target_read_percent: if pair.authority() == Side::Target { 100 } else { pair.split().percent() },
+            clients: self.clients.len() as u64,
+            lag_effects: pair.lag(),
+            lag_bytes: lag_bytes as u64,
+            dirty_keys: (dirty.keys() + dirty.buckets()) as u64,
+            dirty_buckets: dirty.buckets() as u64,
+            suspect: pair.is_suspect(),
+            mismatches: pair.counters().mismatches,
+            repairs: 0,
+            error_keys: 0,
+            last_pause_ms: self.last_pause.map(|pause| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX)),
+            uptime_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            source: self.lanes.source.status.clone(),
+            target: self.has_target().then(|| self.lanes.target.status.clone()),
+            counters: Status::counted(pair.counters()),
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! `interlay serve`: two threads, one for the data plane and one for the operator.
+
+use std::cell::RefCell;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use interlay_resp::Limits as RespLimits;
+use interlay_routing::command::CommandTable;
+use interlay_routing::{BySide, Catalog, DirtyLimits, LanePair, PairLimits, Side};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::LocalSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use crate::admin;
+use crate::auth::Authenticator;
+use crate::client;
+use crate::clients::{ClientLimits, ClientTable};
+use crate::config::Config;
+use crate::control::{self, Control, Order};
+use crate::dial;
+use crate::lane::Lane;
+use crate::plane::{Plane, Shared};
+use crate::session::error_reply;
+use crate::socket::Socket;
+
+/// How often the plane looks at what only time tells; the timeouts that hang on it are as exact as this.
+const TICK: Duration = Duration::from_millis(20);
+
+/// Time that the admin port has, after the data plane, to finish its answers.
+const ADMIN_LINGER: Duration = Duration::from_millis(500);
+
+/// Credentials checked by the source at once; further clients wait their turn.
+const CHECKS_AT_ONCE: usize = 32;
+
+/// Time for a client's TLS handshake.
+const TLS_HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// Files beside the clients' sockets: two lanes, two listeners, [`CHECKS_AT_ONCE`], admin connections, standard streams.
+const OTHER_FILES: u64 = 128;
+
+/// Why `serve` ended otherwise than by a signal.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ServeError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {addr} ({what}): {cause}")]
+    Listen {
+        /// Which of the two.
+        what: &'static str,
+        /// The address.
+        addr: SocketAddr,
+        /// The system's reason.
+        #[source]
+        cause: io::Error,
+    },
+    /// The system refuses threads, timers or signals.
+    #[error("cannot start: {0}")]
+    System(#[from] io::Error),
+}
+
+/// Runs an interlay until SIGTERM or SIGINT, then lets clients and effects under way finish.
+///
+/// # Errors
+/// [`ServeError`], before any client was served.
+pub(crate) fn run(config: Config) -> Result<(), ServeError> {
+    let clients = listen("clients", config.listen)?;
+    let admin = listen("admin", config.admin)?;
+    raise_file_limit(config.limits.max_clients);
+    tracing::info!(
+        listen = %clients.local_addr()?, admin = %admin.local_addr()?, source = %config.source,
+        target = config.target.as_ref().map(ToString::to_string), policy = %config.policy, "interlay serves",
+    );
+    let (control, mailbox) = control::channel();
+    let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
+    let operator = start_operator(admin, control, stop.clone(), ended.clone())?;
+    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    let served = LocalSet::new().block_on(&runtime, data_plane(config, clients, mailbox, stop));
+    ended.cancel();
+    // A panic there has been reported by its thread.
+    operator.join().ok();
+    Ok(served?)
+}
+
+fn listen(what: &'static str, addr: SocketAddr) -> Result<std::net::TcpListener, ServeError> {
+    let bind = || {
+        let listener = std::net::TcpListener::bind(addr)?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    };
+    bind().map_err(|cause| ServeError::Listen { what, addr, cause })
+}
+
+/// Every client is a file: asks the system for as many as the configuration allows.
+fn raise_file_limit(max_clients: usize) {
+    let wanted = max_clients as u64 + OTHER_FILES;
+    match rlimit::increase_nofile_limit(wanted) {
+        Ok(limit) if limit < wanted => tracing::warn!(limit, wanted, "the system allows fewer files than max_clients needs"),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "the limit of open files cannot be read"),
+    }
+}
+
+/// The operator's thread: the signals, which say `stop`, and the admin port, which lives until the data plane has
+/// `ended`, so that a drain can be watched.
+fn start_operator(
+    admin: std::net::TcpListener,
+    control: Control,
+    stop: CancellationToken,
+    ended: CancellationToken,
+) -> io::Result<std::thread::JoinHandle<()>> {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    let (mut terminate, mut interrupt, admin) = {
+        let _context = runtime.enter();
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, TcpListener::from_std(admin)?)
+    };
+    std::thread::Builder::new().name("operator".to_owned()).spawn(move || {
+        runtime.block_on(async move {
+            let signals = async {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                    () = ended.cancelled() => return,
+                }
+                tracing::info!("told to stop: clients get the replies to what they have sent");
+                stop.cancel();
+            };
+            let last_answers = async {
+                ended.cancelled().await;
+                tokio::time::sleep(ADMIN_LINGER).await;
+            };
+            tokio::select! {
+                _ = async { tokio::join!(signals, admin::serve(admin, control, ended.clone())) } => {}
+                () = last_answers => {}
+            }
+        });
+    })
+}
+
+/// Serves clients until `stop`; then lets them get the replies to what they have sent, and effects reach the secondary,
+/// within a deadline.
+async fn data_plane(
+    config: Config,
+    listener: std::net::TcpListener,
+    mut orders: mpsc::Receiver<Order>,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    let mut listener = Some(TcpListener::from_std(listener)?);
+    let shutdown_timeout = config.limits.shutdown_timeout;
+    let effect_timeout = config.limits.effect_timeout;
+    let max_clients = config.limits.max_clients;
+    let acceptor = config.tls.listener.clone().map(TlsAcceptor::from);
+    let plane = build(&config);
+    let authenticator = Rc::new(Authenticator {
+        endpoint: config.source.clone(),
+        tls: config.tls.sides.source.clone(),
+        timeout: config.limits.connect_timeout,
+        at_once: Semaphore::new(CHECKS_AT_ONCE),
+    });
+    for lane in lanes(config) {
+        tokio::task::spawn_local(lane.keep(Rc::clone(&plane)));
+    }
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut deadline = None;
+    loop {
+        tokio::select! {
+            accepted = accept(listener.as_ref()) => match accepted {
+                Ok(tcp) => {
+                    tokio::task::spawn_local(welcome(Rc::clone(&plane), tcp, acceptor.clone(), Rc::clone(&authenticator), max_clients));
+                }
+                // Out of files, or a client that left at once: the next one may do better, but not without a breath.
+                Err(error) => {
+                    tracing::warn!(%error, "a client could not be accepted");
+                    tokio::time::sleep(TICK).await;
+                }
+            },
+            Some(order) = orders.recv() => plane.borrow_mut().obey(order),
+            now = tick.tick() => {
+                plane.borrow_mut().tick(now.into_std(), effect_timeout);
+                if deadline.is_some_and(|deadline| is_drained(&plane.borrow(), deadline)) {
+                    return Ok(());
+                }
+            }
+            () = stop.cancelled(), if deadline.is_none() => {
+                listener = None;
+                deadline = Some(Instant::now() + shutdown_timeout);
+                plane.borrow_mut().clients.stop();
+            }
+        }
+    }
+}
+
+/// The next client; never, once there is no listener.
+async fn accept(listener: Option<&TcpListener>) -> io::Result<TcpStream> {
+    match listener {
+        Some(listener) => listener.accept().await.map(|(tcp, _)| tcp),
+        None => std::future::pending().await,
+    }
+}
+
+fn build(config: &Config) -> Shared {
+    let limits = &config.limits;
+    let resp = RespLimits { bulk_bytes_max: limits.bulk_bytes_max, ..RespLimits::default() };
+    let pair_limits = PairLimits {
+        authority_backlog_bytes_max: limits.authority_backlog_bytes_max,
+        effect_queue_bytes_max: limits.effect_queue_bytes_max,
+        dirty: DirtyLimits { keys_max: limits.dirty_keys_max, bytes_max: limits.dirty_bytes_max },
+        // A server may send longer replies than a client may send arguments: its own bound holds.
+        resp: RespLimits { bulk_bytes_max: usize::MAX / 2, ..RespLimits::default() },
+    };
+    let catalog = Arc::new(Catalog::new(CommandTable::builtin()));
+    let pair = LanePair::new(catalog, config.policy, config.target.is_some(), pair_limits);
+    let clients = ClientTable::new(
+        ClientLimits { output_bytes_max: limits.client_output_bytes_max, output_pause_bytes: limits.client_output_pause_bytes },
+        config.source.db,
+        // Until the source has told: a lane that needs a password is not for everybody.
+        config.source.password.is_some(),
+    );
+    let addresses =
+        BySide { source: config.source.address(), target: config.target.as_ref().map(|target| target.address()).unwrap_or_default() };
+    Rc::new(RefCell::new(Plane::new(pair, clients, addresses, resp, limits.max_pause)))
+}
+
+fn lanes(config: Config) -> impl Iterator<Item = Lane> {
+    let Config { source, target, limits, tls, .. } = config;
+    [(Side::Source, Some(source)), (Side::Target, target)].into_iter().filter_map(move |(side, endpoint)| {
+        Some(Lane {
+            side,
+            endpoint: endpoint?,
+            tls: tls.sides[side].clone(),
+            connect_timeout: limits.connect_timeout,
+            backoff_max: limits.reconnect_backoff_max,
+            effect_timeout: limits.effect_timeout,
+        })
+    })
+}
+
+/// Takes a new connection through its first steps and serves it.
+async fn welcome(plane: Shared, tcp: TcpStream, acceptor: Option<TlsAcceptor>, authenticator: Rc<Authenticator>, max_clients: usize) {
+    if plane.borrow().clients.len() >= max_clients {
+        // Best effort, as in Redis: the socket of a new connection takes a line. A TLS client sees the end of it.
+        if acceptor.is_none() {
+            tcp.try_write(&error_reply("ERR max number of clients reached")).ok();
+        }
+        return;
+    }
+    plane.borrow_mut().clients.arriving += 1;
+    // The state of a handshake is large, and goes with it.
+    let socket = Box::pin(greet(tcp, acceptor)).await;
+    plane.borrow_mut().clients.arriving -= 1;
+    match socket {
+        Ok(socket) => client::serve(plane, socket, authenticator).await,
+        Err(error) => tracing::debug!(%error, "a client did not get past its first steps"),
+    }
+}
+
+/// Makes a connection a client's socket.
+async fn greet(tcp: TcpStream, acceptor: Option<TlsAcceptor>) -> io::Result<Socket> {
+    dial::tune(&tcp)?;
+    let Some(acceptor) = acceptor else { return Ok(Socket::plain(tcp)) };
+    let (tcp, connection) = tokio::time::timeout(TLS_HANDSHAKE, acceptor.accept(tcp)).await??.into_inner();
+    Ok(Socket::tls(tcp, connection))
+}
+
+/// Whether there is nothing left to wait for, or no time.
+fn is_drained(plane: &Plane, deadline: Instant) -> bool {
+    let (clients, effects) = (plane.clients.len(), plane.pair.unanswered(!plane.pair.authority()).0);
+    if (clients > 0 || effects > 0) && Instant::now() < deadline {
+        return false;
+    }
+    if effects > 0 || !plane.pair.dirty().is_empty() {
+        tracing::warn!(clients, effects, "stopped while the sides differ: this version does not remember which keys");
+    } else {
+        tracing::info!(clients, "stopped");
+    }
+    true
+}
