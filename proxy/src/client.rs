@@ -8,12 +8,24 @@ use std::rc::Rc;
 
 use bytes::BytesMut;
 use interlay_resp::RequestScanner;
+use interlay_routing::{BySide, Session, Side};
 use tokio::sync::Notify;
 
-use crate::auth::Authenticator;
-use crate::plane::{Next, Shared};
-use crate::session::Credentials;
+use crate::auth::{Authenticator, OwnUser};
+use crate::dial::Dialer;
+use crate::pinned::{self, PinDesk};
+use crate::plane::{Next, Plane, Shared};
+use crate::session::{Credentials, error_reply};
 use crate::socket::Socket;
+
+/// The ways to the servers that a client may need for itself.
+#[derive(Debug)]
+pub(crate) struct Doors {
+    /// Checks credentials.
+    pub(crate) authenticator: Authenticator,
+    /// Opens connections of the client's own.
+    pub(crate) own: BySide<Option<Dialer>>,
+}
 
 /// The smallest and largest step in which the buffer of an unfinished request grows. What is announced is not
 /// believed beyond the step, so that an announced length alone costs no memory.
@@ -27,12 +39,12 @@ struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.plane.borrow_mut().clients.leave(self.at);
+        self.plane.borrow_mut().client_left(self.at);
     }
 }
 
 /// Serves one client until it leaves, breaks the protocol, or is told to end.
-pub(crate) async fn serve(plane: Shared, socket: Socket, authenticator: Rc<Authenticator>) {
+pub(crate) async fn serve(plane: Shared, socket: Socket, doors: Rc<Doors>) {
     let socket = Rc::new(socket);
     let wake = Rc::new(Notify::new());
     let at = plane.borrow_mut().clients.enter(Rc::clone(&socket), Rc::clone(&wake));
@@ -42,13 +54,23 @@ pub(crate) async fn serve(plane: Shared, socket: Socket, authenticator: Rc<Authe
     loop {
         if let Next::Authenticate(credentials) = next {
             // Rare and large: it has no room in the state that every idle client keeps.
-            Box::pin(place.authenticate(credentials, &authenticator, &wake)).await;
+            Box::pin(place.authenticate(credentials, &doors.authenticator, &wake)).await;
+            next = place.resume(&mut input);
+            continue;
+        }
+        if let Next::Connect(whom) = next {
+            Box::pin(place.connect(whom, &doors)).await;
             next = place.resume(&mut input);
             continue;
         }
         // What has arrived before a stop is still taken.
         while place.is_stopping() && matches!(next, Next::Read { .. }) && !input.ended {
             next = place.read(&socket, &mut input, next);
+        }
+        // While it waits for something to come, its leaving has to be noticed.
+        let watch = matches!(next, Next::Wait) && !input.ended && input.rest.len() < *STEP_BYTES.end() && place.is_blocked();
+        if input.ended && place.is_blocked() {
+            return; // nobody is there to get what may come
         }
         let Some(has_output) = place.prepare(matches!(next, Next::Wait) || input.ended) else { return };
         tokio::select! {
@@ -61,6 +83,7 @@ pub(crate) async fn serve(plane: Shared, socket: Socket, authenticator: Rc<Authe
                 }
             }
             _ = socket.readable(), if matches!(next, Next::Read { .. }) && !input.ended => next = place.read(&socket, &mut input, next),
+            _ = socket.readable(), if watch => input.keep(&socket),
         }
     }
 }
@@ -83,6 +106,50 @@ impl Place {
             return None;
         }
         Some(client.has_output())
+    }
+
+    /// Whether the client waits for something to come.
+    fn is_blocked(&self) -> bool {
+        self.plane.borrow_mut().clients.get_mut(self.at).is_some_and(|client| client.is_blocked())
+    }
+
+    /// Opens a connection of its own for the client at place `whom`. If it cannot be had, the request that wants it is
+    /// answered with the reason.
+    async fn connect(&self, whom: usize, doors: &Doors) {
+        let wanted = {
+            let mut plane = self.plane.borrow_mut();
+            let side = plane.pair.authority();
+            let owner = plane.clients.ticket(whom, 0);
+            let is_busy = plane.is_busy();
+            plane.clients.get_mut(whom).map(|client| {
+                // A busy server refuses SELECT; what has to be in the client's database is not sent then.
+                let db = if is_busy { 0 } else { client.session.db };
+                (side, owner, Session { db, ..client.session }, client.about.name.clone())
+            })
+        };
+        let Some((side, owner, session, name)) = wanted else { return };
+        let dialled = match &doors.own[side] {
+            Some(dialer) => dialer.own(session, &name).await.map_err(|error| error.to_string()),
+            None => Err("there is no such side".to_owned()),
+        };
+        let mut plane = self.plane.borrow_mut();
+        match dialled {
+            Ok((socket, id)) => {
+                let desk = PinDesk::new(socket, owner, side, session, id);
+                if plane.clients.place(owner) == Some(whom)
+                    && let Some(id) = plane.attach_pin(whom, desk)
+                {
+                    tokio::task::spawn_local(pinned::serve(Rc::clone(&self.plane), id));
+                }
+            }
+            Err(error) => {
+                let text =
+                    format!("ERR interlay: no connection to the {side} for this client alone: {error}; nothing was applied, try again");
+                if let Some(client) = plane.clients.get_mut(self.at) {
+                    client.no_pin = Some(error_reply(&text));
+                }
+            }
+        }
     }
 
     /// Takes the requests that are there already.
@@ -155,24 +222,65 @@ impl Place {
 
     /// Has credentials checked, and goes on with the HELLO that carried them. The client's next request waits.
     async fn authenticate(&self, Credentials { user, password, hello }: Credentials, authenticator: &Authenticator, wake: &Notify) {
-        let verdict = authenticator.check(user.as_deref(), &password).await;
+        let Some(session) = self.plane.borrow_mut().clients.get_mut(self.at).map(|client| client.session) else { return };
+        let verdict = authenticator.check(user.as_deref(), &password, session).await;
         // The HELLO goes onto the lane, which may not take requests just now.
         while self.waits_for_pair() {
             wake.notified().await;
         }
         let mut plane = self.plane.borrow_mut();
+        let owner = plane.clients.ticket(self.at, 0);
+        let own = match verdict {
+            Ok(own) => own,
+            Err(reply) => {
+                plane.clients.answer(self.at, &reply);
+                return plane.settle();
+            }
+        };
         let Some(client) = plane.clients.get_mut(self.at) else { return };
-        client.authenticated |= verdict.is_ok();
-        match (verdict, hello) {
-            (Ok(()), Some(hello)) => plane.ask_hello(self.at, hello),
-            (Ok(()), None) => plane.clients.answer(self.at, b"+OK\r\n"),
-            (Err(reply), _) => plane.clients.answer(self.at, &reply),
+        client.authenticated = true;
+        client.about.user = own.as_ref().map(|own| own.name.clone());
+        let before = client.pin;
+        match own {
+            Some(OwnUser { connection, id, .. }) => {
+                let mut desk = PinDesk::new(connection.into_socket(), owner, Side::Source, session, id);
+                desk.own_user = true;
+                if let Some(id) = plane.attach_pin(self.at, desk) {
+                    tokio::task::spawn_local(pinned::serve(Rc::clone(&self.plane), id));
+                }
+            }
+            // Another user's connection is not the lane's user's.
+            None if before.is_some_and(|id| plane.pins.get(id).is_some_and(|desk| desk.own_user)) => {
+                client_without_pin(&mut plane, self.at);
+            }
+            None => {}
+        }
+        match hello {
+            Some(hello) => plane.ask_hello(self.at, hello),
+            None => plane.clients.answer(self.at, b"+OK\r\n"),
         }
         plane.settle();
     }
 }
 
+fn client_without_pin(plane: &mut Plane, place: usize) {
+    let pin = plane.clients.get_mut(place).and_then(|client| client.pin.take());
+    pin.into_iter().for_each(|id| plane.leave_pin(id));
+}
+
 impl Input {
+    /// Reads what there is and keeps it: the client's requests are not taken now.
+    fn keep(&mut self, socket: &Socket) {
+        let filled = self.rest.len();
+        self.rest.resize(filled + STEP_BYTES.start(), 0);
+        let read = socket.read(self.rest.get_mut(filled..).unwrap_or_default());
+        self.rest.truncate(filled + read.as_ref().map_or(0, |n| *n));
+        self.ended = match read {
+            Ok(n) => n == 0,
+            Err(error) => error.kind() != ErrorKind::WouldBlock,
+        };
+    }
+
     /// Gives memory back that large requests have left behind.
     fn trim(&mut self) {
         if self.rest.capacity() > *STEP_BYTES.start() && self.rest.len() < self.rest.capacity() / 2 {

@@ -4,14 +4,20 @@
 //! requests. Invariant: bytes that wait for a client never exceed `output_bytes_max` plus one reply's piece; past it
 //! the client is closed.
 
+use std::collections::VecDeque;
 use std::io::{ErrorKind, IoSlice};
+use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::Instant;
 
 use interlay_resp::Proto;
+use interlay_routing::command::CommandId;
 use interlay_routing::{Clients, ReplyOrder, Seq, Session, Ticket, Work};
 use slab::Slab;
 use tokio::sync::Notify;
 
+use crate::pinned::PinId;
+use crate::roster::ReplyMode;
 use crate::session::Barrier;
 use crate::socket::Socket;
 
@@ -46,6 +52,8 @@ pub(crate) struct Client {
     wake: Rc<Notify>,
     /// Its task has stopped reading and waits to be woken.
     pub(crate) paused: bool,
+    /// CLIENT PAUSE holds its next request back.
+    pub(crate) held_back: bool,
     /// It gets its last replies and no new ones.
     pub(crate) closing: bool,
     broken: bool,
@@ -58,13 +66,99 @@ pub(crate) struct Client {
     pub(crate) session: Session,
     /// Its own credentials were accepted.
     pub(crate) authenticated: bool,
+    /// The request that it waits in, on its own connection or parked.
+    blocked: Option<Seq>,
+    /// Its own connection, and whether its last request went there.
+    pub(crate) pin: Option<PinId>,
+    pub(crate) on_pin: bool,
+    /// Why it could not get one: the answer to the request that wants it.
+    pub(crate) no_pin: Option<Vec<u8>>,
+    replies: ReplyMode,
+    /// Requests whose replies it does not want.
+    muted: VecDeque<Seq>,
+    pub(crate) about: About,
+}
+
+/// What CLIENT LIST tells of a client and nothing else needs.
+#[derive(Debug)]
+pub(crate) struct About {
+    /// Its end of the connection, Interlay's end, and the file's number.
+    pub(crate) ends: (SocketAddr, SocketAddr, i32),
+    pub(crate) since: Instant,
+    /// When its last requests came, as exact as the plane's tick.
+    pub(crate) active: Instant,
+    pub(crate) command: Option<CommandId>,
+    /// None is the lane's.
+    pub(crate) user: Option<Vec<u8>>,
     pub(crate) name: Vec<u8>,
+    pub(crate) library: [Vec<u8>; 2],
+    /// The client that its invalidations go to, and its id on the server.
+    pub(crate) redirect: Option<(u64, u64)>,
+    pub(crate) broadcast: bool,
+    pub(crate) no_evict: bool,
 }
 
 impl Client {
     /// Takes a number for the client's next request.
     pub(crate) fn issue(&mut self) -> Seq {
-        self.order.issue()
+        let seq = self.order.issue();
+        if self.replies != ReplyMode::On {
+            self.muted.push_back(seq);
+            if self.replies == ReplyMode::Skip {
+                self.replies = ReplyMode::On;
+            }
+        }
+        seq
+    }
+
+    /// Which of its replies it wants from now on. Skipping means nothing to a client that wants none.
+    pub(crate) fn want_replies(&mut self, mode: ReplyMode) {
+        if mode != ReplyMode::Skip || self.replies == ReplyMode::On {
+            self.replies = mode;
+        }
+    }
+
+    /// Its last request is answered whichever replies it wants.
+    pub(crate) fn unmute(&mut self, seq: Seq) {
+        self.muted.pop_back_if(|muted| *muted == seq);
+    }
+
+    /// Takes the name that a transaction's requests have set.
+    pub(crate) fn take_name(&mut self, requests: &[u8]) {
+        let names = interlay_resp::requests(requests).filter(|request| {
+            let arg = |index| request.arg(index).unwrap_or_default();
+            arg(0).eq_ignore_ascii_case(b"client") && arg(1).eq_ignore_ascii_case(b"setname")
+        });
+        if let Some(name) = names.last().and_then(|request| request.arg(2)) {
+            self.about.name = name.to_vec();
+        }
+    }
+
+    /// Its request `seq` waits for something to come.
+    pub(crate) fn blocks(&mut self, seq: Seq) {
+        self.blocked = Some(seq);
+    }
+
+    /// Takes bytes of a reply.
+    fn take(&mut self, seq: Seq, bytes: &[u8], whole: bool) {
+        if self.muted.is_empty() {
+            return self.order.reply(seq, bytes, whole, &mut self.out);
+        }
+        let muted = self.muted.iter().position(|muted| *muted == seq);
+        self.order.reply(seq, if muted.is_some() { &[] } else { bytes }, whole, &mut self.out);
+        if whole && let Some(at) = muted {
+            self.muted.remove(at);
+        }
+    }
+
+    /// Whether its last request waits for something to come.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.blocked.is_some_and(|seq| !self.order.is_answered(seq))
+    }
+
+    /// Whether every request of it was answered.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.order.unanswered() == 0
     }
 
     /// Its request `seq` is on a lane.
@@ -97,7 +191,8 @@ impl Client {
         self.broken
     }
 
-    fn waiting_bytes(&self) -> usize {
+    /// Bytes of replies that it has not read.
+    pub(crate) fn waiting_bytes(&self) -> usize {
         self.out.len() - self.out_at + self.order.early_bytes()
     }
 
@@ -162,6 +257,11 @@ impl ClientTable {
         }
     }
 
+    /// Whether a client waits for the pair to take requests again.
+    pub(crate) fn some_wait(&self) -> bool {
+        self.some_wait
+    }
+
     /// Clients connected now.
     pub(crate) fn len(&self) -> usize {
         self.places.len() + self.arriving
@@ -170,6 +270,19 @@ impl ClientTable {
     /// Gives a new client a place.
     pub(crate) fn enter(&mut self, socket: Rc<Socket>, wake: Rc<Notify>) -> usize {
         self.ids += 1;
+        let now = Instant::now();
+        let about = About {
+            ends: socket.ends(),
+            since: now,
+            active: now,
+            command: None,
+            user: None,
+            name: Vec::new(),
+            library: [Vec::new(), Vec::new()],
+            redirect: None,
+            broadcast: false,
+            no_evict: false,
+        };
         self.epochs = self.epochs.wrapping_add(1);
         self.places.insert(Client {
             id: self.ids,
@@ -180,6 +293,7 @@ impl ClientTable {
             out_at: 0,
             wake,
             paused: false,
+            held_back: false,
             closing: false,
             broken: false,
             touched: false,
@@ -188,13 +302,67 @@ impl ClientTable {
             barrier: None,
             session: Session { db: self.first_db, proto: Proto::Resp2 },
             authenticated: false,
-            name: Vec::new(),
+            blocked: None,
+            pin: None,
+            on_pin: false,
+            no_pin: None,
+            replies: ReplyMode::On,
+            muted: VecDeque::new(),
+            about,
         })
     }
 
     /// Takes a client's place back. What is still under way for it goes nowhere.
-    pub(crate) fn leave(&mut self, place: usize) {
-        self.places.try_remove(place);
+    pub(crate) fn leave(&mut self, place: usize) -> Option<Client> {
+        self.places.try_remove(place)
+    }
+
+    /// All clients, with their places.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &Client)> {
+        self.places.iter()
+    }
+
+    /// The place of the client with this id.
+    pub(crate) fn place_of(&self, id: i64) -> Option<usize> {
+        self.places.iter().find(|(_, client)| i128::from(client.id) == i128::from(id)).map(|(place, _)| place)
+    }
+
+    /// The place of the client that this ticket is of, if it is still there.
+    pub(crate) fn place(&self, ticket: Ticket) -> Option<usize> {
+        let place = ticket.client as usize;
+        self.places.get(place).is_some_and(|client| client.epoch == ticket.epoch).then_some(place)
+    }
+
+    /// Ends a client's connection: at once, or, if it is the one that asks for it, when it has its replies.
+    pub(crate) fn kill(&mut self, place: usize, at_once: bool) {
+        if let Some(client) = self.places.get_mut(place) {
+            client.closing = true;
+            client.broken |= at_once;
+            client.wake.notify_one();
+        }
+    }
+
+    /// Lets a client's task look at its next request again.
+    pub(crate) fn wake(&self, place: usize) {
+        if let Some(client) = self.places.get(place) {
+            client.wake.notify_one();
+        }
+    }
+
+    /// Lets every client's task that has stopped reading look at its next request again.
+    pub(crate) fn wake_paused(&self) {
+        self.places.iter().filter(|(_, client)| client.paused).for_each(|(_, client)| client.wake.notify_one());
+    }
+
+    /// Sends bytes that answer no request.
+    pub(crate) fn push(&mut self, place: usize, bytes: &[u8]) {
+        let Some(client) = self.places.get_mut(place).filter(|client| !client.broken) else { return };
+        // Never amid a reply: that comes from the same connection, which never puts one into the other.
+        client.out.extend_from_slice(bytes);
+        if !client.touched {
+            client.touched = true;
+            self.touched.push(place);
+        }
     }
 
     /// The client at a place, if there is one.
@@ -207,7 +375,10 @@ impl ClientTable {
         if let Some(client) = self.places.get_mut(place) {
             client.authenticated = false;
             client.session = Session { db: self.first_db, proto: Proto::Resp2 };
-            client.name.clear();
+            client.replies = ReplyMode::On;
+            let About { user, name, redirect, broadcast, no_evict, .. } = &mut client.about;
+            name.clear();
+            (*user, *redirect, *broadcast, *no_evict) = (None, None, false, false);
         }
     }
 
@@ -279,7 +450,7 @@ impl ClientTable {
     /// Wakes the clients that wait for the pair, if there are any.
     pub(crate) fn wake_if_waiting(&mut self) {
         if std::mem::take(&mut self.some_wait) {
-            self.places.iter().filter(|(_, client)| client.paused).for_each(|(_, client)| client.wake.notify_one());
+            self.wake_paused();
         }
     }
 
@@ -300,15 +471,13 @@ impl Clients for ClientTable {
         let Some((place, client)) = self.of(ticket).filter(|(_, client)| !client.broken) else { return };
         match client.barrier.take_if(|barrier| barrier.seq == ticket.seq) {
             Some(mut barrier) => {
-                barrier.reply.extend_from_slice(bytes);
-                if whole {
-                    barrier.passed(client);
-                    client.order.reply(ticket.seq, &barrier.reply, true, &mut client.out);
-                } else {
+                let (bytes, whole) = barrier.pass(bytes, whole, client);
+                client.take(ticket.seq, &bytes, whole);
+                if !whole {
                     client.barrier = Some(barrier);
                 }
             }
-            None => client.order.reply(ticket.seq, bytes, whole, &mut client.out),
+            None => client.take(ticket.seq, bytes, whole),
         }
         if !client.touched {
             client.touched = true;

@@ -7,9 +7,9 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::rc::Rc;
 use std::time::Duration;
 
-use interlay_resp::{Frame, Limits, ReplyError, ReplyScan, ReplyScanner};
-use interlay_routing::Abilities;
+use interlay_resp::{Frame, Limits, Proto, ReplyError, ReplyScan, ReplyScanner};
 use interlay_routing::command::CommandTable;
+use interlay_routing::{Abilities, Session};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -62,6 +62,33 @@ pub(crate) struct Greeting {
     pub(crate) run_id: Option<String>,
     /// Whether a client has to authenticate before anything else.
     pub(crate) auth_required: bool,
+}
+
+/// Opens connections to one side.
+#[derive(Clone, Debug)]
+pub(crate) struct Dialer {
+    /// Where it is.
+    pub(crate) endpoint: Endpoint,
+    /// Its TLS.
+    pub(crate) tls: Option<SideTls>,
+    /// Time for one connection, handshake included.
+    pub(crate) timeout: Duration,
+}
+
+impl Dialer {
+    /// A connection for a client, with the rights of the endpoint's own user; and its id there.
+    ///
+    /// # Errors
+    /// Every [`DialError`].
+    pub(crate) async fn own(&self, session: Session, name: &[u8]) -> Result<(Rc<Socket>, Option<i64>), DialError> {
+        let dial = async {
+            let mut connection = Connection::open(&self.endpoint, self.tls.as_ref()).await?;
+            connection.authenticate(&self.endpoint).await?;
+            let id = connection.settle_in(session, name).await?;
+            Ok((connection.into_socket(), id))
+        };
+        tokio::time::timeout(self.timeout, dial).await.unwrap_or_else(|_| Err(DialError::Io(ErrorKind::TimedOut.into())))
+    }
 }
 
 /// A connection that answers one command at a time.
@@ -153,6 +180,23 @@ impl Connection {
         let databases = self.count_databases().await?;
         let version = info_field(&info, "redis_version");
         Ok(Greeting { abilities: Abilities { databases, resp3 }, client_id, version, run_id, auth_required })
+    }
+
+    /// Makes the connection a client's own: in its database and protocol, and named as it is. Gives the connection's id.
+    ///
+    /// # Errors
+    /// Every [`DialError`].
+    pub(crate) async fn settle_in(&mut self, session: Session, name: &[u8]) -> Result<Option<i64>, DialError> {
+        if session.proto == Proto::Resp3 {
+            self.demand("HELLO", &["HELLO", "3"]).await?;
+        }
+        if session.db != 0 {
+            self.demand("SELECT", &["SELECT", &session.db.to_string()]).await?;
+        }
+        if !name.is_empty() {
+            self.call(&[b"CLIENT", b"SETNAME".as_slice(), name]).await?;
+        }
+        Ok(integer(&self.call(&["CLIENT", "ID"]).await?))
     }
 
     /// Counts the databases by selecting them, which every server allows; leaves database 0 selected.

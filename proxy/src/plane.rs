@@ -12,16 +12,22 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use interlay_resp::{Form, Limits, Proto, Request, RequestScanner, Scan};
-use interlay_routing::command::Flags;
-use interlay_routing::{Admission, BySide, Catalog, Conduct, LaneError, LanePair, SHARE_FROM_BYTES, Side, Submission, Work};
+use interlay_routing::command::{CommandId, Flags};
+use interlay_routing::{
+    Admission, BySide, Catalog, Conduct, Effect, LaneError, LanePair, Own, SHARE_FROM_BYTES, SessionCommand, Side, Submission, TimeoutAt,
+    Work,
+};
 use tokio::sync::Notify;
 
 use crate::clients::ClientTable;
+use crate::pinned::{PinDesk, PinId, Pins};
 use crate::session::{self, Ask, Barrier, Credentials, Decides, Hello, Outcome};
 use crate::socket::Socket;
 use crate::status::SideStatus;
 
+mod about;
 mod control;
+mod pins;
 
 pub(crate) use control::Change;
 
@@ -56,6 +62,45 @@ pub(crate) enum Next {
     Wait,
     /// Has these credentials checked.
     Authenticate(Credentials),
+    /// Has a connection of its own opened for the client at this place.
+    Connect(usize),
+}
+
+/// What a client's next request has to do.
+#[derive(Clone, Copy, Debug)]
+enum Turn {
+    /// It takes this road now.
+    Go(Road),
+    /// It waits to be looked at again.
+    Wait,
+    /// A connection has to be opened first for the client at this place.
+    Connect(usize),
+}
+
+/// Which way a request takes.
+#[derive(Clone, Copy, Debug)]
+enum Road {
+    /// It is answered here, or asks the way that the client's requests take.
+    Session,
+    Lane,
+    /// The client's own connection.
+    Own(PinId),
+    /// With those behind it, of which there are so many bytes and replies, on the lane as a whole.
+    Together {
+        len: usize,
+        replies: u32,
+    },
+    /// It would need a connection of its own, and there is none to be had.
+    Nowhere,
+    /// The server carries out nothing but a script.
+    Busy,
+}
+
+/// What is known of a request from its name.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    command: Option<(CommandId, Flags)>,
+    conduct: Conduct,
 }
 
 /// Bytes of a client that were not taken yet.
@@ -102,6 +147,20 @@ pub(crate) struct Plane {
     pub(crate) pair: LanePair,
     pub(crate) clients: ClientTable,
     pub(crate) lanes: BySide<LaneDesk>,
+    /// The clients' own connections.
+    pub(crate) pins: Pins,
+    turns: pins::Turns,
+    paused: Option<about::Paused>,
+    /// The connection that asks how the authority is while it answers nothing; and what it says if a script keeps it busy.
+    sentinel: Option<PinId>,
+    busy: Option<Vec<u8>>,
+    /// How far the authority had come at the last tick.
+    stamp: (u64, Option<PinId>),
+    /// The user whose rights the lanes have.
+    lane_user: String,
+    /// The time, as exact as the tick.
+    now: Instant,
+    polled: Instant,
     catalog: Arc<Catalog>,
     limits: Limits,
     /// A change of the authority that waits for the lanes to run empty.
@@ -117,13 +176,29 @@ pub(crate) struct Plane {
 
 impl Plane {
     /// A plane without clients and connections.
-    pub(crate) fn new(pair: LanePair, clients: ClientTable, addresses: BySide<String>, limits: Limits, max_pause: Duration) -> Self {
+    pub(crate) fn new(
+        pair: LanePair,
+        clients: ClientTable,
+        addresses: BySide<String>,
+        lane_user: String,
+        limits: Limits,
+        max_pause: Duration,
+    ) -> Self {
         let desk = |address| LaneDesk { status: SideStatus { address, ..SideStatus::default() }, ..LaneDesk::default() };
         Self {
             catalog: pair.catalog().clone(),
             pair,
             clients,
             lanes: BySide { source: desk(addresses.source), target: desk(addresses.target) },
+            pins: Pins::default(),
+            turns: pins::Turns::default(),
+            paused: None,
+            sentinel: None,
+            busy: None,
+            stamp: (0, None),
+            lane_user,
+            now: Instant::now(),
+            polled: Instant::now(),
             limits,
             change: None,
             max_pause,
@@ -165,10 +240,6 @@ impl Plane {
     /// Takes a client's requests until one is not whole or something has to happen first.
     pub(crate) fn take_requests(&mut self, place: usize, scanner: &mut RequestScanner, unread: &mut impl Unread) -> Next {
         let next = loop {
-            if !self.pair.takes_requests() {
-                self.clients.waits_for_pair();
-                break Next::Wait;
-            }
             if !self.clients.may_read(place) {
                 break Next::Wait;
             }
@@ -182,85 +253,353 @@ impl Plane {
                     break Next::Wait;
                 }
             };
-            let wanted = match form {
+            let bytes = unread.bytes().get(..len).unwrap_or_default();
+            let turn = match form {
                 Form::Empty => {
                     unread.skip(len);
                     continue;
                 }
-                Form::Canonical => match unread.share(len) {
-                    Some(shared) => self.request(place, Request::new(&shared, argc), Some(shared.clone())),
-                    None => {
-                        let wanted = self.request(place, Request::new(unread.bytes().get(..len).unwrap_or_default(), argc), None);
-                        unread.skip(len);
-                        wanted
+                Form::Canonical => {
+                    let known = self.known(Request::new(bytes, argc));
+                    let whole = if known.conduct == Conduct::Own(Own::Multi) { self.together(unread.bytes(), len) } else { None };
+                    match self.turn(place, Request::new(bytes, argc), known, whole, admitted) {
+                        Turn::Go(road) => {
+                            let (len, shared) = match road {
+                                Road::Together { len, .. } => (len, None),
+                                _ => (len, unread.share(len)),
+                            };
+                            let bytes = shared.as_deref().unwrap_or_else(|| unread.bytes().get(..len).unwrap_or_default());
+                            let wanted = self.request(place, Request::new(bytes, argc), shared.clone(), known, road, admitted);
+                            if shared.is_none() {
+                                unread.skip(len);
+                            }
+                            Ok(wanted)
+                        }
+                        turn => Err(turn),
                     }
-                },
+                }
                 Form::Loose | Form::Inline => {
-                    let wanted = self.request_rewritten(place, unread.bytes().get(..len).unwrap_or_default(), form);
-                    unread.skip(len);
-                    wanted
+                    let turn = self.request_rewritten(place, bytes, form, admitted);
+                    if turn.is_ok() {
+                        unread.skip(len);
+                    }
+                    turn
                 }
             };
-            if let Some(credentials) = wanted {
-                break Next::Authenticate(credentials);
+            match turn {
+                Ok(None) => {}
+                Ok(Some(credentials)) => break Next::Authenticate(credentials),
+                Err(Turn::Connect(place)) => break Next::Connect(place),
+                Err(_) => break Next::Wait,
             }
         };
+        self.end_idle_turn(place);
         self.settle();
         next
     }
 
-    fn request_rewritten(&mut self, place: usize, bytes: &[u8], form: Form) -> Option<Credentials> {
+    fn request_rewritten(&mut self, place: usize, bytes: &[u8], form: Form, admitted: bool) -> Result<Option<Credentials>, Turn> {
         let mut rewritten = std::mem::take(&mut self.rewritten);
         rewritten.clear();
-        let wanted = match interlay_resp::canonical(bytes, form, &mut rewritten) {
-            Ok(argc) => self.request(place, Request::new(&rewritten, argc), None),
+        let turn = match interlay_resp::canonical(bytes, form, &mut rewritten) {
+            Ok(argc) => {
+                let request = Request::new(&rewritten, argc);
+                let known = self.known(request);
+                match self.turn(place, request, known, None, admitted) {
+                    Turn::Go(road) => Ok(self.request(place, request, None, known, road, admitted)),
+                    turn => Err(turn),
+                }
+            }
             Err(error) => {
                 if let Some(client) = self.clients.get_mut(place) {
                     client.closing = true;
                 }
                 self.clients.answer(place, &error.to_reply());
-                None
+                Ok(None)
             }
         };
         rewritten.shrink_to(READ_BYTES);
         self.rewritten = rewritten;
-        wanted
+        turn
+    }
+
+    fn known(&self, request: Request<'_>) -> Known {
+        let (command, conduct) = self.catalog.conduct(request);
+        Known { command: command.map(|command| (command.id, command.flags)), conduct }
+    }
+
+    /// What a request has to do now; for a MULTI of which all is there, as a `whole`. Nothing has changed when it cannot go.
+    fn turn(&mut self, place: usize, request: Request<'_>, known: Known, whole: Option<Road>, admitted: bool) -> Turn {
+        let Some(client) = self.clients.get_mut(place) else { return Turn::Wait };
+        if !admitted {
+            return if let Conduct::Lane(_) = known.conduct { self.lane_turn(Road::Lane) } else { Turn::Go(Road::Session) };
+        }
+        // The usual case, as short as it can be.
+        if client.pin.is_none()
+            && self.paused.is_none()
+            && self.busy.is_none()
+            && let Conduct::Lane(_) = known.conduct
+        {
+            return self.lane_turn(Road::Lane);
+        }
+        let is_paused = self.is_paused(known.command.map(|(_, flags)| flags).unwrap_or_default(), known.conduct);
+        if let Some(client) = self.clients.get_mut(place) {
+            client.held_back = is_paused;
+        }
+        if is_paused {
+            return Turn::Wait;
+        }
+        self.chosen_turn(place, request, known, whole)
+    }
+
+    fn lane_turn(&mut self, road: Road) -> Turn {
+        if self.pair.takes_requests() {
+            return Turn::Go(road);
+        }
+        self.clients.waits_for_pair();
+        Turn::Wait
+    }
+
+    /// As [`Plane::turn`], for a client that may have a connection of its own, or for a request that may want one.
+    fn chosen_turn(&mut self, place: usize, request: Request<'_>, known: Known, whole: Option<Road>) -> Turn {
+        let has_target = self.has_target();
+        let Some(client) = self.clients.get_mut(place) else { return Turn::Wait };
+        let answered = client.is_answered();
+        let pin = client.pin.and_then(|id| self.pins.get(id).map(|desk| (id, desk)));
+        let holds = pin.is_some_and(|(_, desk)| desk.holds());
+        let is_busy = self.busy.is_some();
+        let allows_busy = known.command.is_some_and(|(_, flags)| flags.contains(Flags::ALLOW_BUSY));
+        let whole = whole.filter(|_| !is_busy);
+        let in_state = |desk: &PinDesk| {
+            let standing = desk.pin.standing();
+            standing.queued.is_some() || (client.session.proto == Proto::Resp2 && standing.subscribed() > 0)
+        };
+        let to_pin = match known.conduct {
+            Conduct::Session(command) => {
+                if pin.is_some_and(|(_, desk)| Self::is_servers(desk, command, client.session.proto == Proto::Resp2)) {
+                    true
+                } else if pin.is_some() && matches!(command, SessionCommand::Auth | SessionCommand::Reset) && !answered {
+                    return Turn::Wait;
+                } else if matches!(command, SessionCommand::Select | SessionCommand::Hello | SessionCommand::Info) {
+                    holds || (is_busy && allows_busy)
+                } else {
+                    return Turn::Go(Road::Session);
+                }
+            }
+            Conduct::Own(_) if whole.is_some() => holds,
+            Conduct::Own(own) => own.opens() || holds,
+            Conduct::Waits(..) => !has_target || pin.is_some_and(|(_, desk)| desk.own_user || in_state(desk)),
+            Conduct::Lane(_) => holds || (is_busy && allows_busy),
+            Conduct::Refused(_) if pin.is_some_and(|(_, desk)| desk.pin.standing().queued.is_some()) => true,
+            Conduct::Refused(_) => return Turn::Go(Road::Session),
+        };
+        // What the server allows while a script keeps it busy has to go past the lane; the rest is told so.
+        let is_elsewhere = pin.is_some_and(|(_, desk)| !desk.pin.is_in(client.session));
+        if is_busy && (!to_pin || (is_elsewhere && known.conduct != Conduct::Own(Own::Plain))) {
+            return Turn::Go(Road::Busy);
+        }
+        // What was sent the other way has to be answered first, so that requests are carried out in their order.
+        if to_pin != client.on_pin && !answered {
+            return Turn::Wait;
+        }
+        if !to_pin {
+            client.on_pin = false;
+            return self.lane_turn(whole.unwrap_or(Road::Lane));
+        }
+        let pin = client.pin;
+        if client.no_pin.is_some() {
+            return Turn::Go(Road::Nowhere);
+        }
+        let Some(id) = pin else { return Turn::Connect(place) };
+        if known.conduct == Conduct::Own(Own::Tracking)
+            && let Some(to) = self.redirect_without_pin(place, request)
+        {
+            return Turn::Connect(to);
+        }
+        if self.is_pins_turn(id, known.conduct) { Turn::Go(Road::Own(id)) } else { Turn::Wait }
+    }
+
+    /// MULTI, `first` bytes long: the road of the whole transaction, if all of it is there and can go as one.
+    fn together(&self, bytes: &[u8], first: usize) -> Option<Road> {
+        let mut len = first;
+        let mut replies = 1;
+        loop {
+            let rest = bytes.get(len..).unwrap_or_default();
+            let Ok(Scan::Found { len: next, argc, form: Form::Canonical }) = RequestScanner::default().scan(rest, &self.limits, true)
+            else {
+                return None;
+            };
+            let request = Request::new(rest.get(..next).unwrap_or_default(), argc);
+            len += next;
+            replies += 1;
+            match self.catalog.conduct(request).1 {
+                Conduct::Own(Own::Exec) => return Some(Road::Together { len, replies }),
+                Conduct::Lane(_) | Conduct::Waits(..) => {}
+                _ => return None,
+            }
+        }
     }
 
     /// Deals with one request. Credentials come back when they have to be checked before anything else happens.
-    fn request(&mut self, place: usize, request: Request<'_>, shared: Option<Bytes>) -> Option<Credentials> {
-        let (command, conduct) = self.catalog.conduct(request);
-        let (client, admitted) = self.clients.admitted(place)?;
-        if !admitted && !command.is_some_and(|command| command.flags.contains(Flags::NO_AUTH)) {
+    fn request(
+        &mut self,
+        place: usize,
+        request: Request<'_>,
+        shared: Option<Bytes>,
+        known: Known,
+        road: Road,
+        admitted: bool,
+    ) -> Option<Credentials> {
+        if let Road::Own(id) = road
+            && self.is_refused_inside(id, known.conduct)
+        {
+            self.refuse_inside(place, id, request);
+            return None;
+        }
+        let now = self.now;
+        let client = self.clients.get_mut(place)?;
+        client.about.active = now;
+        if let Some((id, _)) = known.command {
+            client.about.command = Some(id);
+        }
+        if !admitted && !known.command.is_some_and(|(_, flags)| flags.contains(Flags::NO_AUTH)) {
             let reply = session::before_authentication(self.catalog.table(), request);
             self.clients.answer(place, &reply);
             return None;
         }
-        let outcome = match conduct {
-            Conduct::Lane(work) => {
-                self.submit(place, request, shared, work, None);
-                return None;
+        let conduct = known.conduct;
+        match (road, conduct) {
+            (Road::Lane, Conduct::Lane(work)) => self.submit(place, request, shared, work, None),
+            (Road::Lane, Conduct::Waits(effect, timeout)) => self.submit_waiting(place, request, effect, timeout),
+            (Road::Lane, Conduct::Own(_)) => self.submit(place, request, shared, Work::Other, None),
+            (Road::Together { replies, .. }, _) => self.submit(place, request, None, Work::Transaction { replies }, None),
+            (Road::Nowhere, _) => {
+                let reply = client.no_pin.take().unwrap_or_default();
+                self.clients.answer(place, &reply);
             }
-            Conduct::Refused(why) => Outcome::Reply(session::refusal(request, why)),
-            Conduct::Session(what) => session::run(what, request, client, admitted),
-        };
+            (Road::Busy, _) => {
+                let reply = self.busy.clone().unwrap_or_default();
+                self.clients.answer(place, &reply);
+            }
+            (Road::Own(id), Conduct::Own(Own::Tracking)) => self.track(place, id, request, conduct),
+            (Road::Own(id), Conduct::Own(Own::Redirection)) => {
+                let decides = self.redirection(place);
+                self.submit_pinned(place, id, request, conduct, decides);
+            }
+            (Road::Own(id), Conduct::Session(command)) => return self.session_pinned(place, id, request, command, conduct),
+            (Road::Own(id), _) => self.submit_pinned(place, id, request, conduct, None),
+            (_, Conduct::Refused(why)) => self.clients.answer(place, &session::refusal(request, why)),
+            (_, Conduct::Session(command)) => {
+                let outcome = session::run(command, request, client, admitted);
+                return self.session_outcome(place, request, shared, command, outcome);
+            }
+            // Roads other than these are given to no such request.
+            (Road::Session, _) => debug_assert!(false, "{conduct:?} has a road"),
+        }
+        None
+    }
+
+    /// Whether a request cannot be part of a transaction, although a server would take it.
+    fn is_refused_inside(&self, id: PinId, conduct: Conduct) -> bool {
+        use SessionCommand::{Auth, ClientKill, ClientReply, Hello};
+        let inside = self.pins.get(id).is_some_and(|desk| desk.pin.standing().queued.is_some());
+        let state = matches!(conduct, Conduct::Own(Own::Subscribe(_) | Own::Unsubscribe(_) | Own::Monitor | Own::Tracking | Own::NoTouch));
+        inside && (state || matches!(conduct, Conduct::Refused(_) | Conduct::Session(Auth | ClientKill | ClientReply | Hello)))
+    }
+
+    /// A session command of a client with its own connection.
+    fn session_pinned(
+        &mut self,
+        place: usize,
+        id: PinId,
+        request: Request<'_>,
+        command: SessionCommand,
+        conduct: Conduct,
+    ) -> Option<Credentials> {
+        let standing = self.pins.get(id)?.pin.standing();
+        let client = self.clients.get_mut(place)?;
+        if standing.queued.is_some() || (standing.subscribed() > 0 && client.session.proto == Proto::Resp2) {
+            self.submit_pinned(place, id, request, conduct, None);
+            return None;
+        }
+        match session::run(command, request, client, true) {
+            Outcome::Ask(ask) => {
+                let (bytes, decides) = self.asked(request, ask);
+                let argc = interlay_resp::requests(&bytes).next().map_or(0, |request| request.argc());
+                self.submit_pinned(place, id, Request::new(&bytes, argc), conduct, Some(decides));
+                None
+            }
+            outcome => self.session_outcome(place, request, None, command, outcome),
+        }
+    }
+
+    fn session_outcome(
+        &mut self,
+        place: usize,
+        request: Request<'_>,
+        shared: Option<Bytes>,
+        command: SessionCommand,
+        outcome: Outcome,
+    ) -> Option<Credentials> {
         match outcome {
             Outcome::Reply(reply) => self.clients.answer(place, &reply),
             Outcome::Last(reply) => {
-                client.closing = true;
                 self.clients.answer(place, &reply);
+                self.clients.kill(place, false);
             }
+            Outcome::Silent => {}
             Outcome::Reset => {
+                let pin = self.clients.get_mut(place).and_then(|client| client.pin.take());
+                pin.into_iter().for_each(|id| self.leave_pin(id));
                 self.clients.reset(place);
                 self.clients.answer(place, b"+RESET\r\n");
             }
-            Outcome::Ask(Ask::Select(db)) => {
-                self.submit(place, request, shared, Work::Other, Some(db.map_or(Decides::Nothing, Decides::Db)));
+            Outcome::Ask(ask) => {
+                let (bytes, decides) = self.asked(request, ask);
+                let argc = interlay_resp::requests(&bytes).next().map_or(0, |request| request.argc());
+                self.submit(place, Request::new(&bytes, argc), None, Work::Other, Some(decides));
             }
-            Outcome::Ask(Ask::Hello(hello)) => self.ask_hello(place, hello),
             Outcome::Authenticate(credentials) => return Some(credentials),
+            Outcome::Others => {
+                if let Some(bytes) = self.others(place, command, request) {
+                    let argc = interlay_resp::requests(&bytes).next().map_or(0, |request| request.argc());
+                    self.submit(place, Request::new(&bytes, argc), shared, Work::Other, None);
+                }
+            }
         }
         None
+    }
+
+    /// What the server is asked for a session command, and what its reply decides.
+    fn asked(&self, request: Request<'_>, ask: Ask) -> (Vec<u8>, Decides) {
+        match ask {
+            Ask::Select(db) => (request.bytes().to_vec(), db.map_or(Decides::Nothing, Decides::Db)),
+            Ask::Info => (request.bytes().to_vec(), Decides::Info(self.info_numbers(request))),
+            Ask::Hello(Hello { proto, name }) => {
+                let version = proto.map(|proto| if proto == Proto::Resp3 { "3" } else { "2" });
+                let args: Vec<&str> = ["HELLO"].into_iter().chain(version).collect();
+                let mut bytes = Vec::new();
+                interlay_resp::encode_request(&args, &mut bytes);
+                (bytes, Decides::Hello { proto, name })
+            }
+        }
+    }
+
+    /// A command that waits for its keys, on the lane.
+    fn submit_waiting(&mut self, place: usize, request: Request<'_>, effect: Effect, timeout: TimeoutAt) {
+        let Some(client) = self.clients.get_mut(place) else { return };
+        let seq = client.issue();
+        let session = client.session;
+        client.queued(seq, true, Work::Write(effect));
+        client.blocks(seq);
+        // A client that waits has no further request carried out.
+        client.barrier = Some(Barrier { seq, reply: Vec::new(), decides: Decides::Nothing });
+        let ticket = self.clients.ticket(place, seq);
+        let until = timeout.of(request).and_then(|timeout| Instant::now().checked_add(timeout));
+        let work = Work::Write(effect);
+        let submission = Submission { ticket, session, request, shared: None, work, may_split: false, changes_session: false };
+        let admission = self.pair.submit_waiting(submission, effect, until, &mut self.clients);
+        debug_assert!(admission != Admission::Held, "requests are taken only while the pair takes them");
     }
 
     /// Puts a request onto the lanes. With `decides`, the client's next one waits for its reply.
@@ -268,7 +607,7 @@ impl Plane {
         let Some(client) = self.clients.get_mut(place) else { return };
         let seq = client.issue();
         let (session, may_split) = (client.session, client.waits_for_no_authority());
-        let changes_session = decides.is_some();
+        let changes_session = matches!(decides, Some(Decides::Db(_) | Decides::Hello { .. } | Decides::Nothing));
         client.barrier = decides.map(|decides| Barrier { seq, reply: Vec::new(), decides });
         let ticket = self.clients.ticket(place, seq);
         let submission = Submission { ticket, session, request, shared, work, may_split, changes_session };
@@ -279,14 +618,16 @@ impl Plane {
         }
     }
 
-    /// Asks the authority for HELLO's reply, in the protocol asked for.
+    /// Goes on with the HELLO that has carried credentials.
     pub(crate) fn ask_hello(&mut self, place: usize, hello: Hello) {
-        let version = hello.proto.map(|proto| if proto == Proto::Resp3 { "3" } else { "2" });
-        let args: Vec<&str> = ["HELLO"].into_iter().chain(version).collect();
-        let mut request = Vec::new();
-        interlay_resp::encode_request(&args, &mut request);
-        let decides = Decides::Hello { proto: hello.proto, name: hello.name };
-        self.submit(place, Request::new(&request, args.len()), None, Work::Other, Some(decides));
+        let (bytes, decides) = self.asked(Request::new(&[], 0), Ask::Hello(hello));
+        let argc = interlay_resp::requests(&bytes).next().map_or(0, |request| request.argc());
+        let request = Request::new(&bytes, argc);
+        let pin = self.clients.get_mut(place).and_then(|client| client.pin);
+        match pin.filter(|id| self.pins.get(*id).is_some_and(PinDesk::holds)) {
+            Some(id) => self.submit_pinned(place, id, request, Conduct::Session(SessionCommand::Hello), Some(decides)),
+            None => self.submit(place, request, None, Work::Other, Some(decides)),
+        }
     }
 
     // === From lanes ===
@@ -332,6 +673,7 @@ impl Plane {
 
     /// Ends a turn: replies go to their clients, and lanes with something to write are told so.
     pub(crate) fn settle(&mut self) {
+        self.pins.flush();
         self.clients.flush();
         for side in Side::BOTH {
             if self.pair.has_unwritten(side) && !self.lanes[side].kicked {
@@ -340,6 +682,7 @@ impl Plane {
             }
         }
         self.finish_change();
+        self.give_turn();
     }
 }
 

@@ -14,21 +14,24 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, mpsc};
-use tokio::task::LocalSet;
+use tokio::task::{JoinHandle, LocalSet};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin;
 use crate::auth::Authenticator;
-use crate::client;
+use crate::client::{self, Doors};
 use crate::clients::{ClientLimits, ClientTable};
 use crate::config::Config;
 use crate::control::{self, Control, Order};
-use crate::dial;
+use crate::dial::{self, Dialer};
+use crate::endpoint::Endpoint;
 use crate::lane::Lane;
+use crate::pinned;
 use crate::plane::{Plane, Shared};
 use crate::session::error_reply;
 use crate::socket::Socket;
+use crate::tls::SideTls;
 
 /// How often the plane looks at what only time tells; the timeouts that hang on it are as exact as this.
 const TICK: Duration = Duration::from_millis(20);
@@ -156,23 +159,27 @@ async fn data_plane(
     let max_clients = config.limits.max_clients;
     let acceptor = config.tls.listener.clone().map(TlsAcceptor::from);
     let plane = build(&config);
-    let authenticator = Rc::new(Authenticator {
-        endpoint: config.source.clone(),
-        tls: config.tls.sides.source.clone(),
+    let dialer = |endpoint: &Endpoint, tls: &Option<SideTls>| Dialer {
+        endpoint: endpoint.clone(),
+        tls: tls.clone(),
         timeout: config.limits.connect_timeout,
-        at_once: Semaphore::new(CHECKS_AT_ONCE),
-    });
+    };
+    let source = dialer(&config.source, &config.tls.sides.source);
+    let target = config.target.as_ref().map(|target| dialer(target, &config.tls.sides.target));
+    let authenticator = Authenticator { source: source.clone(), at_once: Semaphore::new(CHECKS_AT_ONCE) };
+    let doors = Rc::new(Doors { authenticator, own: BySide { source: Some(source), target } });
     for lane in lanes(config) {
         tokio::task::spawn_local(lane.keep(Rc::clone(&plane)));
     }
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut deadline = None;
+    let mut posting: Option<JoinHandle<()>> = None;
     loop {
         tokio::select! {
             accepted = accept(listener.as_ref()) => match accepted {
                 Ok(tcp) => {
-                    tokio::task::spawn_local(welcome(Rc::clone(&plane), tcp, acceptor.clone(), Rc::clone(&authenticator), max_clients));
+                    tokio::task::spawn_local(welcome(Rc::clone(&plane), tcp, acceptor.clone(), Rc::clone(&doors), max_clients));
                 }
                 // Out of files, or a client that left at once: the next one may do better, but not without a breath.
                 Err(error) => {
@@ -182,7 +189,10 @@ async fn data_plane(
             },
             Some(order) = orders.recv() => plane.borrow_mut().obey(order),
             now = tick.tick() => {
-                plane.borrow_mut().tick(now.into_std(), effect_timeout);
+                let wants_sentinel = plane.borrow_mut().tick(now.into_std(), effect_timeout);
+                if wants_sentinel && posting.as_ref().is_none_or(JoinHandle::is_finished) {
+                    posting = Some(tokio::task::spawn_local(pinned::post_sentinel(Rc::clone(&plane), Rc::clone(&doors))));
+                }
                 if deadline.is_some_and(|deadline| is_drained(&plane.borrow(), deadline)) {
                     return Ok(());
                 }
@@ -211,8 +221,7 @@ fn build(config: &Config) -> Shared {
         authority_backlog_bytes_max: limits.authority_backlog_bytes_max,
         effect_queue_bytes_max: limits.effect_queue_bytes_max,
         dirty: DirtyLimits { keys_max: limits.dirty_keys_max, bytes_max: limits.dirty_bytes_max },
-        // A server may send longer replies than a client may send arguments: its own bound holds.
-        resp: RespLimits { bulk_bytes_max: usize::MAX / 2, ..RespLimits::default() },
+        resp: RespLimits::of_replies(),
     };
     let catalog = Arc::new(Catalog::new(CommandTable::builtin()));
     let pair = LanePair::new(catalog, config.policy, config.target.is_some(), pair_limits);
@@ -224,7 +233,8 @@ fn build(config: &Config) -> Shared {
     );
     let addresses =
         BySide { source: config.source.address(), target: config.target.as_ref().map(|target| target.address()).unwrap_or_default() };
-    Rc::new(RefCell::new(Plane::new(pair, clients, addresses, resp, limits.max_pause)))
+    let lane_user = config.source.user.clone().unwrap_or_else(|| "default".to_owned());
+    Rc::new(RefCell::new(Plane::new(pair, clients, addresses, lane_user, resp, limits.max_pause)))
 }
 
 fn lanes(config: Config) -> impl Iterator<Item = Lane> {
@@ -242,7 +252,7 @@ fn lanes(config: Config) -> impl Iterator<Item = Lane> {
 }
 
 /// Takes a new connection through its first steps and serves it.
-async fn welcome(plane: Shared, tcp: TcpStream, acceptor: Option<TlsAcceptor>, authenticator: Rc<Authenticator>, max_clients: usize) {
+async fn welcome(plane: Shared, tcp: TcpStream, acceptor: Option<TlsAcceptor>, doors: Rc<Doors>, max_clients: usize) {
     if plane.borrow().clients.len() >= max_clients {
         // Best effort, as in Redis: the socket of a new connection takes a line. A TLS client sees the end of it.
         if acceptor.is_none() {
@@ -255,7 +265,7 @@ async fn welcome(plane: Shared, tcp: TcpStream, acceptor: Option<TlsAcceptor>, a
     let socket = Box::pin(greet(tcp, acceptor)).await;
     plane.borrow_mut().clients.arriving -= 1;
     match socket {
-        Ok(socket) => client::serve(plane, socket, authenticator).await,
+        Ok(socket) => client::serve(plane, socket, doors).await,
         Err(error) => tracing::debug!(%error, "a client did not get past its first steps"),
     }
 }

@@ -1,13 +1,16 @@
 //! Commands about a client's own connection: HELLO, AUTH, SELECT, CLIENT ID and the like.
 //!
 //! They speak of Interlay's client, not of the lane that all clients share. What only the server can say (whether a
-//! database exists, what HELLO replies) is asked on the lane; the client's next request waits for it at a [`Barrier`].
+//! database exists, what HELLO replies) is asked of it; the client's next request waits for that at a [`Barrier`].
+
+use std::borrow::Cow;
 
 use interlay_resp::{Proto, Request};
 use interlay_routing::command::CommandTable;
 use interlay_routing::{Refused, Seq, SessionCommand};
 
 use crate::clients::Client;
+use crate::roster::{Attribute, InfoEdit, OK, Parsed, ReplyMode, check_name, switch};
 
 /// A request whose reply changes the client's session, so that no later one is read before it is there.
 #[derive(Debug)]
@@ -32,13 +35,41 @@ pub(crate) enum Decides {
         /// The name asked for, if one was.
         name: Option<Vec<u8>>,
     },
-    /// Nothing: the server will refuse it.
+    /// Nothing, but it speaks of Interlay's clients as well.
+    Info(InfoNumbers),
+    /// Nothing, but an id that is the first one to the server is the second one here.
+    Id(u64, u64),
+    /// Nothing: it goes to the client as it comes.
     Nothing,
 }
 
+/// What INFO says of Interlay.
+#[derive(Debug)]
+pub(crate) struct InfoNumbers {
+    /// Clients connected.
+    pub(crate) clients: usize,
+    /// Clients that wait in Interlay.
+    pub(crate) waiting: usize,
+    /// Interlay's own section, if it is wanted.
+    pub(crate) section: Option<String>,
+}
+
 impl Barrier {
+    /// Takes bytes of the reply. Gives those that the client gets now; when the reply is whole it becomes true for the
+    /// client.
+    pub(crate) fn pass<'a>(&mut self, bytes: &'a [u8], whole: bool, client: &mut Client) -> (Cow<'a, [u8]>, bool) {
+        if matches!(self.decides, Decides::Nothing) {
+            return (bytes.into(), whole);
+        }
+        self.reply.extend_from_slice(bytes);
+        if whole {
+            self.passed(client);
+        }
+        (if whole { std::mem::take(&mut self.reply) } else { Vec::new() }.into(), whole)
+    }
+
     /// The reply is whole: makes it true for the client.
-    pub(crate) fn passed(&mut self, client: &mut Client) {
+    fn passed(&mut self, client: &mut Client) {
         if matches!(self.reply.first(), Some(b'-' | b'!')) {
             return;
         }
@@ -47,9 +78,19 @@ impl Barrier {
             Decides::Hello { proto, name } => {
                 client.session.proto = proto.unwrap_or(client.session.proto);
                 if let Some(name) = name.take() {
-                    client.name = name;
+                    client.about.name = name;
                 }
                 put_id(&mut self.reply, client.id);
+            }
+            Decides::Info(InfoNumbers { clients, waiting, section }) => {
+                let edit = InfoEdit { connected_clients: *clients, blocked_clients: *waiting, section: section.as_deref() };
+                self.reply = edit.apply(&self.reply);
+            }
+            Decides::Id(server, here) => {
+                let (server, here) = (format!(":{server}\r\n"), format!(":{here}\r\n"));
+                if let Some(at) = self.reply.windows(server.len()).position(|window| window == server.as_bytes()) {
+                    self.reply.splice(at..at + server.len(), here.into_bytes());
+                }
             }
             Decides::Nothing => {}
         }
@@ -71,12 +112,16 @@ pub(crate) enum Outcome {
     Reply(Vec<u8>),
     /// This reply, and then the connection ends.
     Last(Vec<u8>),
+    /// No reply.
+    Silent,
     /// `+RESET`, and the session as it was at the start.
     Reset,
-    /// The request goes onto the lane; the client waits for what it decides.
+    /// The request goes to the server; the client waits for what it decides.
     Ask(Ask),
     /// The source checks these credentials first.
     Authenticate(Credentials),
+    /// The plane knows: it is about other clients.
+    Others,
 }
 
 /// What is asked on the lane for a session command.
@@ -86,6 +131,8 @@ pub(crate) enum Ask {
     Select(Option<u32>),
     /// HELLO with the protocol asked for and no more.
     Hello(Hello),
+    /// INFO.
+    Info,
 }
 
 /// The parts of a HELLO that decide something.
@@ -108,8 +155,6 @@ pub(crate) struct Credentials {
     pub(crate) hello: Option<Hello>,
 }
 
-const OK: &[u8] = b"+OK\r\n";
-
 /// Carries out a session command of a client that is `admitted`, or has yet to authenticate.
 pub(crate) fn run(command: SessionCommand, request: Request<'_>, client: &mut Client, admitted: bool) -> Outcome {
     let arg = |index| request.arg(index).unwrap_or_default();
@@ -117,20 +162,38 @@ pub(crate) fn run(command: SessionCommand, request: Request<'_>, client: &mut Cl
         SessionCommand::Quit => Outcome::Last(OK.to_vec()),
         SessionCommand::Reset => Outcome::Reset,
         SessionCommand::ClientId => Outcome::Reply(format!(":{}\r\n", client.id).into_bytes()),
-        SessionCommand::ClientGetName => Outcome::Reply(match (client.name.is_empty(), client.session.proto) {
+        SessionCommand::ClientGetName => Outcome::Reply(match (client.about.name.is_empty(), client.session.proto) {
             (true, Proto::Resp2) => b"$-1\r\n".to_vec(),
             (true, Proto::Resp3) => b"_\r\n".to_vec(),
-            (false, _) => bulk(&client.name),
+            (false, _) => bulk(&client.about.name),
         }),
-        SessionCommand::ClientSetName => match check_name(arg(2)) {
-            Ok(()) => {
-                client.name = arg(2).to_vec();
-                Outcome::Reply(OK.to_vec())
+        SessionCommand::ClientSetName => outcome(check_name(arg(2)).map(|()| {
+            client.about.name = arg(2).to_vec();
+            Outcome::Reply(OK.to_vec())
+        })),
+        SessionCommand::ClientSetInfo => outcome(Attribute::parse(request).map(|attribute| {
+            let [name, version] = &mut client.about.library;
+            match attribute {
+                Attribute::LibraryName(value) => *name = value.to_vec(),
+                Attribute::LibraryVersion(value) => *version = value.to_vec(),
             }
-            Err(text) => error(text),
-        },
-        // What libraries say of themselves, on every connection; taken as a server that knows the command takes it.
-        SessionCommand::ClientSetInfo => Outcome::Reply(OK.to_vec()),
+            Outcome::Reply(OK.to_vec())
+        })),
+        SessionCommand::ClientReply => outcome(ReplyMode::parse(request).map(|mode| {
+            client.want_replies(mode);
+            if mode == ReplyMode::On { Outcome::Reply(OK.to_vec()) } else { Outcome::Silent }
+        })),
+        SessionCommand::ClientNoEvict => outcome(switch(request).map(|on| {
+            client.about.no_evict = on;
+            Outcome::Reply(OK.to_vec())
+        })),
+        SessionCommand::Info => Outcome::Ask(Ask::Info),
+        SessionCommand::ClientInfo
+        | SessionCommand::ClientList
+        | SessionCommand::ClientKill
+        | SessionCommand::ClientPause
+        | SessionCommand::ClientUnpause
+        | SessionCommand::ClientUnblock => Outcome::Others,
         SessionCommand::Select => Outcome::Ask(Ask::Select(std::str::from_utf8(arg(1)).ok().and_then(|db| db.parse().ok()))),
         SessionCommand::Auth => match request.argc() {
             2 => authenticate(None, arg(1), None),
@@ -158,13 +221,13 @@ fn hello(request: Request<'_>, client: &mut Client, admitted: bool) -> Outcome {
             credentials = args.next().zip(args.next());
         } else if option.eq_ignore_ascii_case(b"setname") && rest >= 1 {
             let name = args.next().unwrap_or_default();
-            if let Err(text) = check_name(name) {
-                return error(text);
+            if let Err(reply) = check_name(name) {
+                return Outcome::Reply(reply);
             }
             // In Redis each option takes effect when it is read, whatever a later one brings.
             match credentials {
                 Some(_) => hello.name = Some(name.to_vec()),
-                None => client.name = name.to_vec(),
+                None => client.about.name = name.to_vec(),
             }
         } else {
             return error(&format!("ERR Syntax error in HELLO option '{}'", String::from_utf8_lossy(option)));
@@ -216,13 +279,9 @@ pub(crate) fn before_authentication(commands: &CommandTable, request: Request<'_
     }
 }
 
-/// Names are printable and have no blanks, so that CLIENT LIST stays readable.
-fn check_name(name: &[u8]) -> Result<(), &'static str> {
-    if name.iter().all(u8::is_ascii_graphic) {
-        Ok(())
-    } else {
-        Err("ERR Client names cannot contain spaces, newlines or special characters.")
-    }
+/// The outcome, or the error that the client gets.
+fn outcome(parsed: Parsed<Outcome>) -> Outcome {
+    parsed.unwrap_or_else(Outcome::Reply)
 }
 
 fn bulk(bytes: &[u8]) -> Vec<u8> {

@@ -5,6 +5,8 @@
 
 use std::cell::{RefCell, RefMut};
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
 
 use rustls::Connection;
 use socket2::SockRef;
@@ -27,6 +29,13 @@ impl Socket {
     /// A connection whose TLS handshake is done.
     pub(crate) fn tls(tcp: TcpStream, connection: impl Into<Connection>) -> Self {
         Self { tcp, tls: Some(RefCell::new(connection.into())) }
+    }
+
+    /// The other end's address and this one's, and the file's number, as CLIENT LIST tells them.
+    pub(crate) fn ends(&self) -> (SocketAddr, SocketAddr, i32) {
+        let unknown = || SocketAddr::from(([0, 0, 0, 0], 0));
+        let ends = (self.tcp.peer_addr(), self.tcp.local_addr());
+        (ends.0.unwrap_or_else(|_| unknown()), ends.1.unwrap_or_else(|_| unknown()), self.tcp.as_raw_fd())
     }
 
     /// Waits until a read may find something. Cancel safe.

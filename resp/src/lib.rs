@@ -22,5 +22,5 @@ mod request_scanner;
 pub use frame::{Frame, Proto, decode_reply, error};
 pub use limits::Limits;
 pub use reply::{ReplyError, ReplyKind, ReplyScan, ReplyScanner};
-pub use request::{Args, Request, canonical, encode_request};
+pub use request::{Args, Request, canonical, encode_request, requests};
 pub use request_scanner::{Form, RequestError, RequestScanner, Scan};

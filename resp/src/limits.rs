@@ -37,6 +37,15 @@ pub struct Limits {
     pub unauthenticated_bulk_bytes_max: usize,
 }
 
+impl Limits {
+    /// The bounds of replies that are passed on and not decoded: a server may send longer strings than a client, and a
+    /// script's tables nest as deep as its interpreter's stack, some 8,000 levels.
+    #[must_use]
+    pub fn of_replies() -> Self {
+        Self { bulk_bytes_max: usize::MAX / 2, nesting_max: 1 << 16, ..Self::default() }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

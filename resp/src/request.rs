@@ -58,6 +58,21 @@ impl<'a> Request<'a> {
     }
 }
 
+/// The requests that stand back to back in `bytes`, each in canonical form. Ends where the bytes are no whole request.
+pub fn requests(mut bytes: &[u8]) -> impl Iterator<Item = Request<'_>> {
+    std::iter::from_fn(move || {
+        let head = bytes.split(|byte| *byte == b'\r').next()?.strip_prefix(b"*")?;
+        let argc = std::str::from_utf8(head).ok()?.parse().ok()?;
+        let mut args = Request::new(bytes, argc).args();
+        if args.by_ref().count() < argc {
+            return None;
+        }
+        let (request, rest) = bytes.split_at(bytes.len() - args.rest.len());
+        bytes = rest;
+        Some(Request::new(request, argc))
+    })
+}
+
 /// Iterator over the arguments of a [`Request`]; copying it is a cheap bookmark.
 #[derive(Clone, Copy, Debug)]
 pub struct Args<'a> {

@@ -1,15 +1,21 @@
-//! What kind of treatment a command asks for: one look-up decides between lane, session and refusal.
+//! What kind of treatment a command asks for: one look-up decides between lane, own connection, session and refusal.
+
+use std::time::Duration;
 
 use interlay_resp::Request;
 
 use crate::command::{Command, CommandTable, Flags};
-use crate::effect::{self, Effect, Row};
+use crate::effect::{self, Effect, Row, Why};
 
 /// Where a request is dealt with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Conduct {
     /// On the lane.
     Lane(Work),
+    /// On the lane, again and again until one of its keys has something to take; then with this effect.
+    Waits(Effect, TimeoutAt),
+    /// On a connection of the client's own, or by what it says of one.
+    Own(Own),
     /// By the session of the client that sent it.
     Session(SessionCommand),
     /// Not in this version, for the reason given.
@@ -27,6 +33,89 @@ pub enum Work {
     Write(Effect),
     /// The table does not know it. The authority's own error is expected.
     Unknown,
+    /// MULTI ... EXEC, whole, with so many replies.
+    Transaction {
+        /// One for each request, EXEC and MULTI among them.
+        replies: u32,
+    },
+}
+
+/// Commands that give a connection a state of its own, end it, or keep the connection waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Own {
+    /// Opens a transaction.
+    Multi,
+    /// Carries the transaction out.
+    Exec,
+    /// Drops the transaction.
+    Discard,
+    /// Watches keys.
+    Watch,
+    /// Watches none any more.
+    Unwatch,
+    /// Subscribes.
+    Subscribe(Topic),
+    /// Takes subscriptions back.
+    Unsubscribe(Topic),
+    /// Shows every command.
+    Monitor,
+    /// Turns the tracking of keys on or off.
+    Tracking,
+    /// Tells of the tracking, and of the client that its invalidations go to.
+    Redirection,
+    /// Leaves the keys' age alone, or no longer.
+    NoTouch,
+    /// What must not wait behind others, or may answer with more than a reply.
+    Plain,
+    /// A read that waits for something to come.
+    Read,
+    /// Waits for replicas or files to have the connection's writes.
+    Wait,
+}
+
+impl Own {
+    /// Whether it asks for a connection of the client's own. The others mean nothing without one.
+    #[must_use]
+    pub fn opens(self) -> bool {
+        !matches!(self, Self::Exec | Self::Discard | Self::Unwatch | Self::Redirection)
+    }
+}
+
+/// What can be subscribed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Topic {
+    /// Channels.
+    Channel,
+    /// Patterns of channels.
+    Pattern,
+    /// Channels of a cluster's shard.
+    Shard,
+}
+
+/// Where a command that waits has its time limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeoutAt {
+    /// In the last argument, in seconds.
+    End,
+    /// In the first argument, in seconds.
+    Start,
+    /// Behind the word BLOCK, in milliseconds.
+    Block,
+}
+
+impl TimeoutAt {
+    /// The time limit of `request`. None if there is none, or if it is not a number; the server has the words for that.
+    #[must_use]
+    pub fn of(self, request: Request<'_>) -> Option<Duration> {
+        let (arg, unit_ms) = match self {
+            Self::End => (request.args().last(), 1000.0),
+            Self::Start => (request.arg(1), 1000.0),
+            Self::Block => (request.args().skip_while(|arg| !arg.eq_ignore_ascii_case(b"block")).nth(1), 1.0),
+        };
+        let units: f64 = std::str::from_utf8(arg?).ok()?.parse().ok()?;
+        // Nothing waits longer than a few hundred million years.
+        (units > 0.0).then(|| Duration::try_from_secs_f64(units * unit_ms / 1000.0).ok())?
+    }
 }
 
 /// Commands that are about the connection and are answered, or finished, by the session.
@@ -38,21 +127,26 @@ pub enum SessionCommand {
     Select,
     Quit,
     Reset,
+    Info,
     ClientId,
+    ClientInfo,
     ClientGetName,
     ClientSetName,
     ClientSetInfo,
+    ClientList,
+    ClientKill,
+    ClientReply,
+    ClientNoEvict,
+    ClientPause,
+    ClientUnpause,
+    ClientUnblock,
 }
 
 /// Why a command is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// It needs a connection of its own: transactions, subscriptions, MONITOR, tracking.
-    NeedsOwnConnection,
-    /// It would block the lane for all clients.
-    Blocks,
-    /// It speaks of connections, and would speak of the lane's instead of the clients'.
-    AboutConnections,
+    /// It would take a connection over for a dialogue of its own.
+    Dialogue,
     /// It is how servers talk to each other.
     Replication,
 }
@@ -62,9 +156,7 @@ impl Refused {
     #[must_use]
     pub fn reason(self) -> &'static str {
         match self {
-            Self::NeedsOwnConnection => "it needs a connection of its own, which this version does not give",
-            Self::Blocks => "it would block the connection that all clients share",
-            Self::AboutConnections => "it would act on the connection that all clients share",
+            Self::Dialogue => "its dialogue does not go through a proxy: connect to the server itself",
             Self::Replication => "replication does not go through a proxy: connect to the server itself",
         }
     }
@@ -72,43 +164,59 @@ impl Refused {
 
 /// Commands that are not ordinary lane traffic, by full name.
 static SPECIAL: &[(&str, Conduct)] = {
-    use Conduct::{Refused as No, Session};
-    use Refused::{AboutConnections, Blocks, NeedsOwnConnection, Replication};
+    use Conduct::{Own as Pin, Refused as No, Session};
+    use SessionCommand as S;
+    use Topic::{Channel, Pattern, Shard};
     &[
-        ("auth", Session(SessionCommand::Auth)),
-        ("hello", Session(SessionCommand::Hello)),
-        ("select", Session(SessionCommand::Select)),
-        ("quit", Session(SessionCommand::Quit)),
-        ("reset", Session(SessionCommand::Reset)),
-        ("client|id", Session(SessionCommand::ClientId)),
-        ("client|getname", Session(SessionCommand::ClientGetName)),
-        ("client|setname", Session(SessionCommand::ClientSetName)),
-        ("client|setinfo", Session(SessionCommand::ClientSetInfo)),
-        ("client|help", Conduct::Lane(Work::Other)),
-        ("client", No(AboutConnections)),
-        ("multi", No(NeedsOwnConnection)),
-        ("exec", No(NeedsOwnConnection)),
-        ("discard", No(NeedsOwnConnection)),
-        ("watch", No(NeedsOwnConnection)),
-        ("unwatch", No(NeedsOwnConnection)),
-        ("subscribe", No(NeedsOwnConnection)),
-        ("psubscribe", No(NeedsOwnConnection)),
-        ("ssubscribe", No(NeedsOwnConnection)),
-        ("unsubscribe", No(NeedsOwnConnection)),
-        ("punsubscribe", No(NeedsOwnConnection)),
-        ("sunsubscribe", No(NeedsOwnConnection)),
-        ("monitor", No(NeedsOwnConnection)),
-        ("script|debug", No(NeedsOwnConnection)),
-        ("wait", No(Blocks)),
-        ("waitaof", No(Blocks)),
-        ("readonly", No(AboutConnections)),
-        ("readwrite", No(AboutConnections)),
-        ("asking", No(AboutConnections)),
-        ("sync", No(Replication)),
-        ("psync", No(Replication)),
-        ("replconf", No(Replication)),
+        ("auth", Session(S::Auth)),
+        ("hello", Session(S::Hello)),
+        ("select", Session(S::Select)),
+        ("quit", Session(S::Quit)),
+        ("reset", Session(S::Reset)),
+        ("info", Session(S::Info)),
+        ("client|id", Session(S::ClientId)),
+        ("client|info", Session(S::ClientInfo)),
+        ("client|getname", Session(S::ClientGetName)),
+        ("client|setname", Session(S::ClientSetName)),
+        ("client|setinfo", Session(S::ClientSetInfo)),
+        ("client|list", Session(S::ClientList)),
+        ("client|kill", Session(S::ClientKill)),
+        ("client|reply", Session(S::ClientReply)),
+        ("client|no-evict", Session(S::ClientNoEvict)),
+        ("client|pause", Session(S::ClientPause)),
+        ("client|unpause", Session(S::ClientUnpause)),
+        ("client|unblock", Session(S::ClientUnblock)),
+        ("client|tracking", Pin(Own::Tracking)),
+        ("client|getredir", Pin(Own::Redirection)),
+        ("client|trackinginfo", Pin(Own::Redirection)),
+        ("client|no-touch", Pin(Own::NoTouch)),
+        ("multi", Pin(Own::Multi)),
+        ("exec", Pin(Own::Exec)),
+        ("discard", Pin(Own::Discard)),
+        ("watch", Pin(Own::Watch)),
+        ("unwatch", Pin(Own::Unwatch)),
+        ("subscribe", Pin(Own::Subscribe(Channel))),
+        ("psubscribe", Pin(Own::Subscribe(Pattern))),
+        ("ssubscribe", Pin(Own::Subscribe(Shard))),
+        ("unsubscribe", Pin(Own::Unsubscribe(Channel))),
+        ("punsubscribe", Pin(Own::Unsubscribe(Pattern))),
+        ("sunsubscribe", Pin(Own::Unsubscribe(Shard))),
+        ("monitor", Pin(Own::Monitor)),
+        ("debug", Pin(Own::Plain)),
+        ("script|kill", Pin(Own::Plain)),
+        ("function|kill", Pin(Own::Plain)),
+        ("function|stats", Pin(Own::Plain)),
+        ("wait", Pin(Own::Wait)),
+        ("waitaof", Pin(Own::Wait)),
+        ("script|debug", No(Refused::Dialogue)),
+        ("sync", No(Refused::Replication)),
+        ("psync", No(Refused::Replication)),
+        ("replconf", No(Refused::Replication)),
     ]
 };
+
+/// Where the writes that may wait have their time limit; those that are not here have it at the end.
+static TIMEOUTS: &[(&str, TimeoutAt)] = &[("blmpop", TimeoutAt::Start), ("bzmpop", TimeoutAt::Start), ("xreadgroup", TimeoutAt::Block)];
 
 /// Reads whose answer depends on the server that gives it: a cursor is of one server's hash table, and a script may not
 /// be in the other's cache, or read keys that it does not declare. The split leaves them with the authority.
@@ -126,9 +234,9 @@ pub struct Catalog {
 enum Kind {
     Fixed(Conduct),
     Write(&'static Row),
-    /// Blocks always, or only with a BLOCK option.
-    MayBlock(&'static Row),
-    ReadMayBlock,
+    /// Waits always, or only with a BLOCK option.
+    MayWait(&'static Row, TimeoutAt),
+    ReadMayWait,
 }
 
 impl Catalog {
@@ -155,30 +263,41 @@ impl Catalog {
         };
         let conduct = match self.kinds.get(command.id.index()) {
             // With a wrong number of arguments nothing is carried out, and the server has the words for it.
-            Some(Kind::Fixed(Conduct::Session(_) | Conduct::Refused(_))) if !command.arity_ok(request.argc()) => Conduct::Lane(Work::Other),
+            Some(Kind::Fixed(Conduct::Session(_) | Conduct::Own(_) | Conduct::Refused(_))) if !command.arity_ok(request.argc()) => {
+                Conduct::Lane(Work::Other)
+            }
             Some(Kind::Fixed(conduct)) => *conduct,
             Some(Kind::Write(row)) => write(row, request),
-            Some(Kind::MayBlock(row)) if !blocks(command, request) => write(row, request),
-            Some(Kind::ReadMayBlock) if !blocks(command, request) => Conduct::Lane(Work::Read),
-            Some(Kind::MayBlock(_) | Kind::ReadMayBlock) => Conduct::Refused(Refused::Blocks),
+            Some(Kind::MayWait(row, timeout)) if waits(command, request) => Conduct::Waits(row.effect(request), *timeout),
+            Some(Kind::MayWait(row, _)) => write(row, request),
+            Some(Kind::ReadMayWait) if waits(command, request) => Conduct::Own(Own::Read),
+            Some(Kind::ReadMayWait) => Conduct::Lane(Work::Read),
             None => Conduct::Lane(Work::Unknown),
         };
         (Some(command), conduct)
     }
+
+    /// What a request inside a transaction, or any other that is carried out at once, does to the data.
+    pub(crate) fn effect(&self, request: Request<'_>) -> Effect {
+        match self.conduct(request).1 {
+            Conduct::Lane(Work::Write(effect)) | Conduct::Waits(effect, _) => effect,
+            Conduct::Lane(Work::Unknown) => Effect::Unrepeatable(Why::NoRule),
+            _ => Effect::Nothing,
+        }
+    }
 }
 
 fn kind(command: &Command) -> Kind {
-    let container = command.name.split('|').next().unwrap_or_default();
-    let special = |name: &str| SPECIAL.iter().find(|(special, _)| *special == name).map(|(_, conduct)| *conduct);
-    if let Some(conduct) = special(&command.name).or_else(|| special(container)) {
-        return Kind::Fixed(conduct);
+    if let Some((_, conduct)) = SPECIAL.iter().find(|(special, _)| **special == *command.name) {
+        return Kind::Fixed(*conduct);
     }
+    let timeout = || TIMEOUTS.iter().find(|(name, _)| **name == *command.name).map_or(TimeoutAt::End, |(_, at)| *at);
     let blocking = command.flags.contains(Flags::BLOCKING);
     match effect::row(&command.name) {
-        Some(row) if blocking => Kind::MayBlock(row),
+        Some(row) if blocking => Kind::MayWait(row, timeout()),
         Some(row) => Kind::Write(row),
         None if command.flags.contains(Flags::WRITE) => Kind::Write(&effect::NO_RULE),
-        None if blocking => Kind::ReadMayBlock,
+        None if blocking => Kind::ReadMayWait,
         None if OF_ONE_SERVER.contains(&&*command.name) => Kind::Fixed(Conduct::Lane(Work::Other)),
         // What reads keys that its arguments do not name cannot be placed by its keys.
         None if command.flags.contains(Flags::READONLY) && command.names_all_keys() => Kind::Fixed(Conduct::Lane(Work::Read)),
@@ -193,8 +312,8 @@ fn write(row: &Row, request: Request<'_>) -> Conduct {
     })
 }
 
-/// Whether a command that may block asks to: the stream readers only with BLOCK in front of STREAMS.
-fn blocks(command: &Command, request: Request<'_>) -> bool {
+/// Whether a command that may wait asks to: the stream readers only with BLOCK in front of STREAMS.
+fn waits(command: &Command, request: Request<'_>) -> bool {
     if !matches!(&*command.name, "xread" | "xreadgroup") {
         return true;
     }
@@ -204,7 +323,6 @@ fn blocks(command: &Command, request: Request<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::effect::Why;
 
     fn conduct_of(line: &str) -> Conduct {
         let mut bytes = Vec::new();
@@ -227,9 +345,27 @@ mod tests {
     #[test]
     fn special_names_are_commands() {
         let table = CommandTable::builtin();
-        let newer = ["client|setinfo", "waitaof"];
+        let newer = ["client|setinfo", "client|no-touch", "waitaof"];
         for (name, _) in SPECIAL {
             assert!(table.by_name(name).is_some() || newer.contains(name), "{name} is no command");
+        }
+    }
+
+    #[test]
+    fn time_limits_are_found_and_bounded() {
+        for (line, limit) in [
+            ("BLPOP a b 1.5", Some(Duration::from_millis(1500))),
+            ("BLPOP a b 0", None),
+            ("BLPOP a b -1", None),
+            ("BLPOP a b inf", None),
+            ("BLMPOP 2 1 k LEFT", Some(Duration::from_secs(2))),
+            ("XREADGROUP GROUP g c BLOCK 20 STREAMS k >", Some(Duration::from_millis(20))),
+        ] {
+            let mut bytes = Vec::new();
+            let args: Vec<&str> = line.split(' ').collect();
+            interlay_resp::encode_request(&args, &mut bytes);
+            let Conduct::Waits(_, timeout) = conduct_of(line) else { panic!("{line} waits") };
+            assert_eq!(timeout.of(Request::new(&bytes, args.len())), limit, "{line}");
         }
     }
 
@@ -241,12 +377,16 @@ mod tests {
             ("PING", Conduct::Lane(Work::Other)),
             ("CONFIG GET x", Conduct::Lane(Work::Other)),
             ("client ID", Conduct::Session(SessionCommand::ClientId)),
-            ("CLIENT PAUSE 10", Conduct::Refused(Refused::AboutConnections)),
-            ("BLPOP k 0", Conduct::Refused(Refused::Blocks)),
+            ("CLIENT PAUSE 10", Conduct::Session(SessionCommand::ClientPause)),
+            ("BLPOP k 0", Conduct::Waits(Effect::Verbatim, TimeoutAt::End)),
+            ("BLMPOP 0 1 k LEFT", Conduct::Waits(Effect::Verbatim, TimeoutAt::Start)),
             ("XREAD STREAMS block 0", Conduct::Lane(Work::Read)),
-            ("XREAD BLOCK 0 STREAMS k 0", Conduct::Refused(Refused::Blocks)),
+            ("XREAD BLOCK 0 STREAMS k 0", Conduct::Own(Own::Read)),
+            ("XREADGROUP GROUP g c BLOCK 5 STREAMS k >", Conduct::Waits(Effect::Unrepeatable(Why::Clock), TimeoutAt::Block)),
             ("XREADGROUP GROUP g c STREAMS k >", Conduct::Lane(Work::Write(Effect::Unrepeatable(Why::Clock)))),
-            ("MULTI", Conduct::Refused(Refused::NeedsOwnConnection)),
+            ("MULTI", Conduct::Own(Own::Multi)),
+            ("MULTI 1", Conduct::Lane(Work::Other)),
+            ("SCRIPT DEBUG YES", Conduct::Refused(Refused::Dialogue)),
             ("SORT k", Conduct::Lane(Work::Other)),
             ("SORT_RO k BY w_*", Conduct::Lane(Work::Other)),
             ("SSCAN k 0", Conduct::Lane(Work::Other)),

@@ -64,6 +64,12 @@ impl Effect {
         matches!(self, Self::Flush(_) | Self::SwapDb)
     }
 
+    /// Whether keys that the request does not name, or not with the database they are in, may be written.
+    #[must_use]
+    pub fn brings_what_is_not_foreseen(self) -> bool {
+        self.crosses_dbs() || self.survives_an_error()
+    }
+
     /// Whether the write may have changed something although its reply is an error.
     #[must_use]
     pub fn survives_an_error(self) -> bool {

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use interlay_resp::Request;
+use interlay_resp::{Request, requests};
 
 use crate::command::{Access, KeyRef};
-use crate::conduct::{Catalog, Conduct, Work};
+use crate::conduct::Catalog;
 use crate::dirty::DirtySet;
 use crate::effect::{Effect, Extent};
+use crate::parked::Parked;
+use crate::transaction::selected;
 
 /// Finds the keys of requests and what the dirty set says of them.
 #[derive(Debug)]
@@ -32,22 +34,45 @@ impl Keys {
         !dirty.is_empty() && (!self.find(request) || self.named(request).any(|(key, _)| dirty.contains(db, key)))
     }
 
-    /// Marks every key that the request writes; in every database, if they may not have stayed in `db`.
-    pub(crate) fn mark_written(&mut self, dirty: &mut DirtySet, db: u32, request: Request<'_>, moved_on: bool) {
-        let effect = match self.catalog.conduct(request).1 {
-            Conduct::Lane(Work::Write(effect)) => effect,
-            _ => Effect::Nothing,
-        };
-        if effect.settles() || !self.find(request) {
-            return dirty.mark_everything();
-        }
-        for (key, _) in self.named(request).filter(|(_, access)| *access == Access::Write) {
-            if moved_on || effect.crosses_dbs() {
-                dirty.mark_in_every_db(key);
-            } else {
-                dirty.mark(db, key);
+    /// As [`Keys::any_dirty`], of the requests of a queue's entry.
+    pub(crate) fn any_dirty_in(&mut self, dirty: &DirtySet, db: u32, entry: &[u8]) -> bool {
+        !dirty.is_empty() && in_dbs(db, entry).any(|(db, request)| self.any_dirty(dirty, db, request))
+    }
+
+    /// Marks every key that the requests of a queue's entry write; in every database, if they may not have stayed in
+    /// `db`.
+    pub(crate) fn mark_written(&mut self, dirty: &mut DirtySet, db: u32, entry: &[u8], moved_on: bool) {
+        for (db, request) in in_dbs(db, entry) {
+            let effect = self.catalog.effect(request);
+            if effect == Effect::Nothing {
+                continue;
+            }
+            if effect.settles() || !self.find(request) {
+                return dirty.mark_everything();
+            }
+            for (key, _) in self.named(request).filter(|(_, access)| *access == Access::Write) {
+                if moved_on || effect.crosses_dbs() {
+                    dirty.mark_in_every_db(key);
+                } else {
+                    dirty.mark(db, key);
+                }
             }
         }
+    }
+
+    /// The request's keys, copied.
+    pub(crate) fn copied(&mut self, request: Request<'_>) -> Vec<Box<[u8]>> {
+        self.find(request);
+        self.named(request).map(|(key, _)| key.into()).collect()
+    }
+
+    /// Lets those who wait for a key that `request` has written be tried.
+    pub(crate) fn touch(&mut self, parked: &mut Parked, db: u32, request: Request<'_>, effect: Effect) {
+        // What reaches other databases, or cannot be told, is rare enough to try everybody.
+        if effect.settles() || effect.crosses_dbs() || !self.find(request) {
+            return parked.touch_everything();
+        }
+        self.named(request).filter(|(_, access)| *access == Access::Write).for_each(|(key, _)| parked.touch(db, key));
     }
 
     /// What a flush or swap that is on its way to the secondary does to the dirty set by itself.
@@ -87,6 +112,30 @@ impl Keys {
 
 fn number(arg: Option<&[u8]>) -> Option<u32> {
     std::str::from_utf8(arg?).ok()?.parse().ok()
+}
+
+impl Keys {
+    /// Lets those who wait for a key that the requests of a queue's entry are about to write be tried behind them.
+    pub(crate) fn foresee(&mut self, parked: &mut Parked, db: u32, entry: &[u8]) {
+        for (db, request) in in_dbs(db, entry) {
+            if self.catalog.effect(request) == Effect::Nothing || !self.find(request) {
+                continue;
+            }
+            // A push brings as many things as it has arguments; what brings more is followed up when it is answered.
+            let count = request.argc().saturating_sub(2).max(1);
+            self.named(request).filter(|(_, access)| *access == Access::Write).for_each(|(key, _)| parked.foresee(db, key, count));
+        }
+    }
+}
+
+/// The requests of a queue's entry, each with the database it is carried out in.
+fn in_dbs(mut db: u32, entry: &[u8]) -> impl Iterator<Item = (u32, Request<'_>)> {
+    requests(entry).map(move |request| {
+        if request.name().eq_ignore_ascii_case(b"select") {
+            db = selected(request).unwrap_or(db);
+        }
+        (db, request)
+    })
 }
 
 /// The view of a queued request: it was scanned before it was queued, so its head is well formed.

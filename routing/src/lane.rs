@@ -1,17 +1,19 @@
 //! One lane: a pipelined connection to one side, without the connection.
 //!
 //! In: requests, and the bytes that the server sends. Out: bytes to write, and exactly one answer per request, in the
-//! order of the requests. Invariant: `awaiting` has one [`Entry`] for every request whose bytes are in `log`, in the
-//! same order. What an answer means is the business of [`crate::LanePair`].
+//! order of the requests. Invariant: `awaiting` has one [`Entry`] for every request (a transaction is one) whose bytes
+//! are in `log`, in the same order. What an answer means is the business of [`crate::LanePair`].
 
 use std::collections::VecDeque;
 
-use interlay_resp::{Proto, ReplyScanner};
+use interlay_resp::{Limits, Proto, ReplyKind, ReplyScanner};
 
 use crate::effect::Effect;
 use crate::log::ByteLog;
 use crate::order::Seq;
+use crate::parked::Arrival;
 use crate::print::Print;
+use crate::transaction::elements;
 
 /// Names the request of a client that an answer belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +64,13 @@ pub(crate) enum Job {
         /// Its client hears of it only when the secondary has accepted it.
         confirms: bool,
     },
+    /// A client's MULTI ... EXEC on the authority, whole.
+    Transaction {
+        /// As of a write.
+        confirms: bool,
+    },
+    /// A waiting command between MULTI and EXEC, with the first error among the replies before EXEC's.
+    Try { waiter: Arrival, confirms: bool, refused: Option<Box<[u8]>> },
     /// An effect on the secondary, with what is expected of it.
     Effect { expect: Expect, held: Option<Held> },
 }
@@ -75,6 +84,8 @@ pub(crate) enum Expect {
     Nil,
     /// Anything but an error: the lanes speak different protocols, or the reply is each server's own affair.
     NoError,
+    /// The same of a transaction: an array without an error in it.
+    NoErrorAmong,
 }
 
 impl Expect {
@@ -85,6 +96,7 @@ impl Expect {
             // These are written alike in both protocols.
             [b'+' | b'-' | b':' | b'$', ..] => Self::Same(Print::of(reply)),
             _ if same_proto => Self::Same(Print::of(reply)),
+            [b'*', ..] => Self::NoErrorAmong,
             _ => Self::NoError,
         }
     }
@@ -95,6 +107,7 @@ impl Expect {
             Self::Same(print) => Print::of(reply) == print,
             Self::Nil => matches!(reply, b"_\r\n" | b"$-1\r\n" | b"*-1\r\n"),
             Self::NoError => !failed,
+            Self::NoErrorAmong => reply.starts_with(b"*") && elements(reply, &Limits::default()).all(|(_, kind)| kind != ReplyKind::Error),
         }
     }
 }
@@ -106,6 +119,8 @@ pub(crate) type Held = Box<[u8]>;
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) asked: Asked,
+    /// Replies still to come; its meaning is in the last one.
+    pub(crate) replies: u32,
     pub(crate) job: Job,
 }
 
@@ -115,6 +130,13 @@ pub(crate) struct Asked {
     pub(crate) len: usize,
     pub(crate) ticket: Ticket,
     pub(crate) session: Session,
+}
+
+impl Entry {
+    /// An entry that gets one reply.
+    pub(crate) fn new(asked: Asked, job: Job) -> Self {
+        Self { asked, replies: 1, job }
+    }
 }
 
 /// A lane's requests and the state of its connection as the next request will find it.
@@ -153,6 +175,14 @@ impl Lane {
         self.log.len() + self.awaiting.len() * size_of::<Entry>()
     }
 
+    /// Notes a reply to the oldest request that is not its last one.
+    pub(crate) fn answered_in_part(&mut self) -> Option<&mut Entry> {
+        let is_written = self.log.written_len() > 0;
+        let entry = self.awaiting.front_mut().filter(|entry| entry.replies > 1 && is_written)?;
+        entry.replies -= 1;
+        Some(entry)
+    }
+
     /// Takes the oldest request off the queue, if all of it was written.
     pub(crate) fn next_answered(&mut self) -> Option<Entry> {
         let written = self.log.written_len();
@@ -188,6 +218,11 @@ impl Lane {
         }
     }
 
+    /// The request just queued leaves this database behind.
+    pub(crate) fn left_in(&mut self, db: u32) {
+        self.db = Some(db);
+    }
+
     /// The request just queued changes the connection's state in a way that only its reply tells.
     pub(crate) fn session_unknown(&mut self) {
         self.db = None;
@@ -198,8 +233,8 @@ impl Lane {
         let mut bytes = Vec::with_capacity(32);
         interlay_resp::encode_request(args, &mut bytes);
         self.log.push(&bytes);
-        self.awaiting
-            .push_back(Entry { asked: Asked { len: bytes.len(), ticket: NO_CLIENT, session: Session::default() }, job: Job::Setup });
+        let asked = Asked { len: bytes.len(), ticket: NO_CLIENT, session: Session::default() };
+        self.awaiting.push_back(Entry::new(asked, Job::Setup));
     }
 
     /// Forgets everything about the connection, and hands over what there was.

@@ -13,12 +13,14 @@
 
 mod loss;
 mod replies;
+mod together;
+mod waiting;
 
 use std::io::IoSlice;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use interlay_resp::{Limits, ReplyError, Request};
+use interlay_resp::{Limits, ReplyError, Request, requests};
 
 use crate::answer::Answer;
 use crate::conduct::{Catalog, Work};
@@ -27,6 +29,7 @@ use crate::dirty::{DirtyLimits, DirtySet};
 use crate::effect::Effect;
 use crate::keys::Keys;
 use crate::lane::{Abilities, Asked, Entry, Job, Lane, Session, Ticket};
+use crate::parked::Parked;
 use crate::policy::Policy;
 use crate::side::{BySide, Side};
 use crate::split::Split;
@@ -41,6 +44,21 @@ pub trait Clients {
 
     /// Whether the client has issued a write after this request.
     fn wrote_since(&self, ticket: Ticket) -> bool;
+}
+
+/// What was carried out on the authority outside of its lane, while that was held and empty.
+#[derive(Clone, Copy, Debug)]
+pub struct Executed<'a> {
+    /// Names the request in its answer.
+    pub ticket: Ticket,
+    /// The client's database and protocol.
+    pub session: Session,
+    /// The request in canonical form; or, back to back, those of the transaction that EXEC has carried out.
+    pub requests: &'a [u8],
+    /// Whether it was a transaction.
+    pub transaction: bool,
+    /// What the authority replied.
+    pub reply: &'a [u8],
 }
 
 /// Bounds of a lane pair.
@@ -75,7 +93,7 @@ pub struct Submission<'a> {
     pub ticket: Ticket,
     /// The client's database and protocol.
     pub session: Session,
-    /// The request, in canonical form.
+    /// The request, in canonical form. Of [`Work::Transaction`]: the bytes of all of it, seen as their first request.
     pub request: Request<'a>,
     /// The same bytes, if they are large and can be shared instead of copied.
     pub shared: Option<Bytes>,
@@ -94,6 +112,8 @@ pub enum Admission {
     Queued(Side),
     /// It got an answer of Interlay's own.
     Answered,
+    /// It waits for one of its keys to have something to take.
+    Parked,
     /// Not taken: submit it again when [`LanePair::takes_requests`].
     Held,
 }
@@ -155,6 +175,9 @@ pub struct LanePair {
     policy: Policy,
     /// The policy that waits for both lanes to run empty.
     next_policy: Option<Policy>,
+    /// The authority's lane is kept free for a client's own connection.
+    held: bool,
+    parked: Parked,
     split: Split,
     dirty: DirtySet,
     keys: Keys,
@@ -180,6 +203,8 @@ impl LanePair {
             authority: if has_target { policy.authority() } else { Side::Source },
             policy,
             next_policy: None,
+            held: false,
+            parked: Parked::default(),
             split: Split::default(),
             dirty: DirtySet::new(limits.dirty),
             keys: Keys::new(catalog),
@@ -265,7 +290,7 @@ impl LanePair {
     /// Whether a request would be taken now, rather than held.
     #[must_use]
     pub fn takes_requests(&self) -> bool {
-        self.next_policy.is_none() && self.lanes[self.authority].queued_bytes() < self.limits.authority_backlog_bytes_max
+        self.next_policy.is_none() && !self.held && self.lanes[self.authority].queued_bytes() < self.limits.authority_backlog_bytes_max
     }
 
     /// Whether a change of the authority waits for the lanes to run empty.
@@ -283,8 +308,9 @@ impl LanePair {
         if submission.changes_session && !self.lanes[self.authority].has_db(submission.session.db) {
             submission.session.db = 0;
         }
+        let replies = if let Work::Transaction { replies } = submission.work { replies } else { 1 };
         if let Some(answer) = self.refusal(&submission) {
-            clients.reply(submission.ticket, &answer.to_reply(), true);
+            clients.reply(submission.ticket, &answer.to_reply().repeat(replies as usize), true);
             return Admission::Answered;
         }
         let side = if submission.may_split && self.splits(&submission) { !self.authority } else { self.authority };
@@ -294,7 +320,8 @@ impl LanePair {
             Work::Read => Job::Pass { read: true, doubts: self.doubts },
             Work::Other => Job::Pass { read: false, doubts: self.doubts },
             Work::Unknown => Job::Unknown,
-            Work::Write(effect) => Job::Write { effect, confirms: self.policy == Policy::BothRequired && self.has_target },
+            Work::Write(effect) => Job::Write { effect, confirms: self.confirms() },
+            Work::Transaction { .. } => Job::Transaction { confirms: self.confirms() },
         };
         let Submission { ticket, session, request, shared, changes_session, .. } = submission;
         let lane = &mut self.lanes[side];
@@ -304,11 +331,21 @@ impl LanePair {
             Some(bytes) => lane.log.push_shared(bytes),
             None => lane.log.push(request.bytes()),
         }
-        lane.awaiting.push_back(Entry { asked: Asked { len, ticket, session }, job });
+        lane.awaiting.push_back(Entry { asked: Asked { len, ticket, session }, replies, job });
         if changes_session {
             lane.session_unknown();
         }
+        if !self.parked.is_empty() && matches!(submission.work, Work::Write(_) | Work::Transaction { .. }) {
+            // Right behind the write, so that nobody sees what is not there to be seen.
+            self.keys.foresee(&mut self.parked, session.db, request.bytes());
+            self.try_parked(clients);
+        }
         Admission::Queued(side)
+    }
+
+    /// Whether a write's client hears of it only when the secondary has accepted it.
+    fn confirms(&self) -> bool {
+        self.policy == Policy::BothRequired && self.has_target
     }
 
     /// Why a request is answered before any server sees it.
@@ -322,10 +359,28 @@ impl LanePair {
         if !authority.has_db(db) {
             return Some(Answer::NoDatabase { side: self.authority, db });
         }
-        if self.policy != Policy::BothRequired || !self.has_target {
+        match submission.work {
+            _ if !self.confirms() => None,
+            Work::Write(effect) => self.refused_write(db, submission.request, effect),
+            Work::Transaction { .. } => self.refuses(db, submission.request.bytes()),
+            Work::Read | Work::Other | Work::Unknown => None,
+        }
+    }
+
+    /// Why `both-required` refuses one of the requests that stand back to back in `entry`.
+    pub fn refuses(&mut self, db: u32, entry: &[u8]) -> Option<Answer> {
+        if !self.confirms() {
             return None;
         }
-        let Work::Write(effect) = submission.work else { return None };
+        let catalog = Arc::clone(&self.keys.catalog);
+        requests(entry).find_map(|request| match catalog.effect(request) {
+            Effect::Nothing => None,
+            effect => self.refused_write(db, request, effect),
+        })
+    }
+
+    /// Why `both-required` refuses a write.
+    fn refused_write(&mut self, db: u32, request: Request<'_>, effect: Effect) -> Option<Answer> {
         let side = !self.authority;
         let secondary = &self.lanes[side];
         let answer = if !secondary.is_up() {
@@ -334,7 +389,7 @@ impl LanePair {
             Answer::Unrepeatable(side)
         } else if secondary.queued_bytes() >= self.limits.effect_queue_bytes_max {
             Answer::SecondaryBehind(side)
-        } else if self.keys.any_dirty(&self.dirty, db, submission.request) {
+        } else if self.keys.any_dirty(&self.dirty, db, request) {
             Answer::KeyDirty(side)
         } else {
             return None;
@@ -401,6 +456,22 @@ impl LanePair {
         self.keys = Keys::new(catalog);
     }
 
+    // === Clients with a connection of their own ===
+
+    /// Keeps the authority's lane free, or no longer. Requests are not taken meanwhile.
+    pub fn hold(&mut self, hold: bool, clients: &mut impl Clients) {
+        self.held = hold;
+        self.change_if_drained();
+        self.try_parked(clients);
+    }
+
+    /// Whether the lane that is held is empty, so that what another connection does now has its place in the order: behind
+    /// everything that was answered, and ahead of everything to come.
+    #[must_use]
+    pub fn is_exclusive(&self) -> bool {
+        self.held && self.lanes[self.authority].awaiting.is_empty()
+    }
+
     // === The operator's wishes ===
 
     /// Sends `split` of the reads to the target from now on.
@@ -449,7 +520,8 @@ impl LanePair {
     }
 
     fn change_if_drained(&mut self) {
-        if Side::BOTH.iter().all(|side| self.lanes[*side].awaiting.is_empty())
+        if !self.held
+            && Side::BOTH.iter().all(|side| self.lanes[*side].awaiting.is_empty())
             && let Some(policy) = self.next_policy.take()
         {
             self.policy = policy;

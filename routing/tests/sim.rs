@@ -99,6 +99,8 @@ fn assert_everything_happened(summaries: &[Summary]) {
     let total = |of: fn(&Summary) -> u64| summaries.iter().map(of).sum::<u64>();
     assert!(total(|run| run.held) > 0 && total(|run| run.abandoned) > 0);
     assert!(total(|run| run.broken_protocols) > 0 && total(|run| run.authority_changes) > 0);
+    assert!(total(|run| run.transactions) > 0 && total(|run| run.sections) > 0 && total(|run| run.nils) > 0);
+    assert!((0..3).all(|end| summaries.iter().any(|run| run.waits[end] > 0)), "waiting ends in every way");
     for (at, (name, ..)) in summaries[0].counters.rows().enumerate() {
         let moved = summaries.iter().filter_map(|run| run.counters.rows().nth(at)).any(|(.., value)| value > 0);
         assert!(moved, "no seed moves the counter {name}");

@@ -1,11 +1,36 @@
 //! Real clients work through an interlay as they work with a server.
 
-use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::io::Write;
 use std::process::{Command, Stdio};
 
-use interlay_tests::{Interlay, Load, Pair, Rng, Server, assert_equal, binary, mix, output};
+use interlay_tests::{Interlay, Load, Pair, Rng, Server, assert_equal, mix, output};
 use redis::{Commands, ConnectionLike, RedisResult};
+
+/// What the clients that go through a list of steps are made of.
+mod clients {
+    pub(crate) mod fred_crate;
+    pub(crate) mod redis_cli;
+    pub(crate) mod redis_crate;
+    pub(crate) mod scene;
+    pub(crate) mod scripts;
+    pub(crate) mod steps;
+
+    /// The name of their connections, and of their functions.
+    const NAME: &str = "matrix";
+    /// Scripts write where everything is flushed in the end: which keys they change cannot always be known.
+    const SCRIPTS_DB: u8 = 9;
+    /// Round trips after which a request of another connection, sent before, has arrived as well. Were it not so, the
+    /// step would still be right: it would only show less.
+    const ROUND_TRIPS: usize = 50;
+    /// A library with one function, which sets a key.
+    const FUNCTIONS: &str =
+        "#!lua name=matrix\nredis.register_function('put', function(keys, args) return redis.call('SET', keys[1], args[1]) end)";
+
+    /// A value of 1 MB with every byte in it.
+    fn megabyte() -> Vec<u8> {
+        (0..=255).cycle().take(1 << 20).collect()
+    }
+}
 
 /// Runs a client to its end: its output, which is shown if it fails.
 fn run(program: &str, args: &[&str]) -> String {
@@ -132,35 +157,37 @@ fn redis_crate_speaks_both_protocols_in_any_database() {
     assert!(connection.exists::<_, bool>("string").unwrap());
 }
 
-/// The Python of a virtual environment with redis-py. None, said on standard error, where it cannot be had.
-fn python() -> Option<PathBuf> {
-    let folder = binary().parent().map(|build| build.join("redis-py"))?;
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/redis_py.sh");
-    let made = output(Command::new("sh").arg(script).arg(&folder));
-    if made.status.success() {
-        return Some(folder.join("bin/python"));
-    }
-    // Not with eprintln!, which only a failing test shows.
-    writeln!(std::io::stderr(), "SKIPPED redis-py: {}", String::from_utf8_lossy(&made.stderr).trim_end()).ok();
-    None
+/// The clients of [`steps::STEPS`]: each through all of them, connected to a server itself if asked for, and to an
+/// interlay with and without a target.
+macro_rules! clients {
+    ($($name:ident: $run:path,)*) => {$(
+        mod $name {
+            use super::clients::scene::Scene;
+
+            #[test]
+            fn works_direct() {
+                Scene::direct().map_or_else(|| (), $run);
+            }
+
+            #[test]
+            fn works_in_passthrough() {
+                $run(Scene::passthrough());
+            }
+
+            #[test]
+            fn works_while_mirroring() {
+                $run(Scene::mirroring());
+            }
+        }
+    )*};
 }
 
-#[test]
-fn redis_py_works_and_reconnects() {
-    let Some(python) = python() else { return };
-    let mut pair = Pair::start("source-authoritative");
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/redis_py.py");
-    let mut client = Command::new(python);
-    client.arg(script).arg(pair.interlay.port().to_string()).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut client = client.spawn().expect("python");
-    let mut input = client.stdin.take().unwrap();
-    // It says when it wants a restart, and goes on when it is told that it has had one.
-    for line in BufReader::new(client.stdout.take().unwrap()).lines().map_while(Result::ok) {
-        assert_eq!(line, "restart");
-        pair.interlay.restart();
-        writeln!(input, "restarted").unwrap();
-    }
-    let status = client.wait().unwrap();
-    assert!(status.success(), "redis_py.py has failed: {status}");
-    pair.assert_in_step();
+clients! {
+    redis_py: super::clients::scripts::redis_py,
+    redis_py_asyncio: super::clients::scripts::redis_py_asyncio,
+    ioredis: super::clients::scripts::ioredis,
+    node_redis: super::clients::scripts::node_redis,
+    redis_crate: super::clients::redis_crate::run,
+    fred_crate: super::clients::fred_crate::run,
+    redis_cli: super::clients::redis_cli::run,
 }

@@ -12,6 +12,13 @@ use crate::control::{Order, Refusal};
 use crate::dial::Greeting;
 use crate::status::{Phase, Status};
 
+/// How often clients that wait are tried although nobody has written their keys through Interlay: for writers that go
+/// around it.
+const POLL_EVERY: Duration = Duration::from_millis(100);
+
+/// How many of them are tried at once; the others have their turn the next time.
+const POLLED_AT_ONCE: usize = 100;
+
 /// A change of policy that changes the authority, while the lanes run empty.
 #[derive(Debug)]
 pub(crate) struct Change {
@@ -81,7 +88,7 @@ impl Plane {
     /// If a change of the authority has come to pass, or cannot any more, lets the clients and the operator know.
     pub(super) fn finish_change(&mut self) {
         if self.change.is_none() {
-            if self.pair.takes_requests() {
+            if self.clients.some_wait() && self.pair.takes_requests() {
                 self.clients.wake_if_waiting();
             }
             return;
@@ -94,6 +101,7 @@ impl Plane {
             let pause = since.elapsed();
             self.last_pause = Some(pause);
             tracing::info!(policy = %to, authority = %self.pair.authority(), pause_us = pause.as_micros(), "authority changed");
+            self.leave_pins_of(!self.pair.authority());
             Ok(())
         } else {
             Err(Refusal("the lanes could not be drained in time or one was lost; everything goes on as it was".to_owned()))
@@ -103,7 +111,19 @@ impl Plane {
     }
 
     /// Notices what only time tells: a change of the authority that takes too long, and a stalled secondary.
-    pub(crate) fn tick(&mut self, now: Instant, effect_timeout: Option<Duration>) {
+    ///
+    /// True if a sentinel is wanted at the authority.
+    pub(crate) fn tick(&mut self, now: Instant, effect_timeout: Option<Duration>) -> bool {
+        self.now = now;
+        self.end_pause(now);
+        if self.pair.waiting() > 0 {
+            self.pair.expire_waiting(now, &mut self.clients);
+            if now.duration_since(self.polled) >= POLL_EVERY {
+                self.polled = now;
+                self.pair.poll_waiting(POLLED_AT_ONCE, &mut self.clients);
+            }
+            self.settle();
+        }
         if self.change.as_ref().is_some_and(|change| now.duration_since(change.since) >= self.max_pause) {
             self.pair.stay();
             self.settle();
@@ -121,6 +141,7 @@ impl Plane {
             desk.progress.1 = None;
             desk.cut.notify_one();
         }
+        self.wants_sentinel()
     }
 
     /// Whether a server that a lane of `side` has reached is the other side's by another name, so that this lane must not
@@ -175,11 +196,11 @@ impl Plane {
         self.pair.learned(Arc::clone(&self.catalog));
     }
 
-    fn has_target(&self) -> bool {
+    pub(super) fn has_target(&self) -> bool {
         !self.lanes.target.status.address.is_empty()
     }
 
-    fn status(&self) -> Status {
+    pub(super) fn status(&self) -> Status {
         let pair = &self.pair;
         let (_, lag_bytes) = pair.unanswered(!pair.authority());
         let dirty = pair.dirty();

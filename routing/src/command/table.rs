@@ -93,13 +93,18 @@ impl CommandTable {
         }
     }
 
+    /// The name of a command of this table.
+    pub fn name(&self, id: CommandId) -> Option<&str> {
+        self.iter().nth(id.index()).map(|command| &*command.name)
+    }
+
     /// The command with this full name: `get`, `xgroup|create`.
     pub fn by_name(&self, full_name: &str) -> Option<&Command> {
         self.find(full_name.as_bytes())
     }
 
     /// Every command, containers and subcommands included, in order of id.
-    pub fn iter(&self) -> impl Iterator<Item = &Command> {
+    pub fn iter(&self) -> impl Iterator<Item = &Command> + use<'_> {
         self.commands.iter()
     }
 

@@ -22,7 +22,7 @@ impl LanePair {
         self.stay();
         let mut streaming = lost.streaming;
         let mut sent = lost.log.written_len();
-        for Entry { asked: Asked { len, ticket, session }, job } in lost.awaiting {
+        for Entry { asked: Asked { len, ticket, session }, replies, job } in lost.awaiting {
             // A request of which a single byte was written may have been read whole by the time the error came.
             let was_sent = sent > 0;
             sent = sent.saturating_sub(len);
@@ -39,6 +39,18 @@ impl LanePair {
                 Job::Pass { read: false, .. } | Job::Unknown | Job::Write { .. } => {
                     self.outcome_unknown(side, ticket, session, request, lost.astray, clients)
                 }
+                Job::Transaction { .. } => {
+                    let answer = if was_sent { Answer::OutcomeUnknown(side) } else { Answer::Unsent(side) };
+                    self.note_lost(was_sent, session, request, lost.astray);
+                    // Whatever was answered of it, each reply still owed says the same.
+                    clients.reply(ticket, &answer.to_reply().repeat(replies as usize), true);
+                }
+                Job::Try { waiter, .. } if !was_sent => self.try_later(waiter, clients),
+                Job::Try { waiter, .. } => {
+                    self.cannot_be_served(waiter);
+                    self.note_lost(was_sent, session, request, lost.astray);
+                    clients.reply(ticket, &Answer::OutcomeUnknown(side).to_reply(), true);
+                }
                 Job::Effect { held, .. } => {
                     self.counters.effects_lost += 1;
                     let moved_on = lost.astray || self.counters.effects_answered() < self.crossing_until;
@@ -50,6 +62,18 @@ impl LanePair {
                 }
             }
             lost.log.pop(len);
+        }
+    }
+
+    /// Counts what became of requests that stand together, and marks what they may have written.
+    fn note_lost(&mut self, was_sent: bool, session: Session, requests: &[u8], astray: bool) {
+        if !was_sent {
+            self.counters.unsent_requests += 1;
+            return;
+        }
+        self.counters.unknown_outcomes += 1;
+        if self.has_target {
+            self.forget_or_mark(session, requests, astray);
         }
     }
 
@@ -71,7 +95,7 @@ impl LanePair {
         if self.policy == Policy::BestEffort {
             self.counters.forgotten += 1;
         } else {
-            self.keys.mark_written(&mut self.dirty, session.db, view(request), moved_on);
+            self.keys.mark_written(&mut self.dirty, session.db, request, moved_on);
         }
     }
 }

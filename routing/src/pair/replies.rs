@@ -10,6 +10,7 @@ use crate::keys::{Keys, view};
 use crate::lane::{Asked, Entry, Expect, Held, Job, Session, Ticket};
 use crate::policy::Policy;
 use crate::side::Side;
+use crate::transaction::elements;
 
 impl LanePair {
     /// Takes bytes that a side's server has sent.
@@ -48,7 +49,7 @@ impl LanePair {
         let (doubted, settling) = (self.doubts, self.is_settling());
         let lane = &mut self.lanes[side];
         let passes = match lane.awaiting.front() {
-            Some(Entry { job: Job::Pass { doubts, .. }, asked: Asked { len, ticket, session } })
+            Some(Entry { job: Job::Pass { doubts, .. }, asked: Asked { len, ticket, session }, .. })
                 if lane.scanner.kind().is_some_and(|kind| kind != ReplyKind::Push) =>
             {
                 // Effects ahead of this read have been answered, so what the dirty set says of it now is final.
@@ -76,9 +77,17 @@ impl LanePair {
         if kind == ReplyKind::Push {
             return Ok(()); // out of band, and nothing on a shared lane asks for it
         }
-        let lane = &mut self.lanes[side];
-        let Entry { asked, job } = lane.next_answered().ok_or(LaneError::Unasked(side))?;
         let failed = kind == ReplyKind::Error;
+        let lane = &mut self.lanes[side];
+        if let Some(entry) = lane.answered_in_part() {
+            match &mut entry.job {
+                Job::Transaction { .. } => clients.reply(entry.asked.ticket, reply, false),
+                Job::Try { refused, .. } if failed && refused.is_none() => *refused = Some(reply.into()),
+                _ => {}
+            }
+            return Ok(());
+        }
+        let Entry { asked, job, .. } = lane.next_answered().ok_or(LaneError::Unasked(side))?;
         let streamed = std::mem::take(&mut lane.streaming);
         match job {
             Job::Setup if failed => {
@@ -101,9 +110,12 @@ impl LanePair {
                     self.written(asked, effect, confirms, reply, clients);
                 }
             }
+            Job::Transaction { confirms } => self.transacted(asked, confirms, reply, clients),
+            Job::Try { waiter, confirms, refused } => self.tried(asked, waiter, confirms, refused.as_deref(), reply, clients),
             Job::Effect { expect, held } => self.confirmed(asked, expect, held, reply, failed, clients),
         }
         self.lanes[side].log.pop(asked.len);
+        self.try_parked(clients);
         Ok(())
     }
 
@@ -126,6 +138,10 @@ impl LanePair {
         self.counters.writes += 1;
         if !self.has_target {
             return clients.reply(asked.ticket, reply, true);
+        }
+        if !self.parked.is_empty() && effect.brings_what_is_not_foreseen() {
+            let request = view(self.lanes[self.authority].log.front(asked.len));
+            self.keys.touch(&mut self.parked, asked.session.db, request, effect);
         }
         let held = confirms.then(|| Held::from(reply));
         if self.mirror(asked, effect, reply, held) && confirms {
@@ -162,7 +178,7 @@ impl LanePair {
             if best_effort {
                 self.counters.forgotten += 1;
             } else if effect != Effect::Broadcast {
-                self.keys.mark_written(&mut self.dirty, session.db, view(request), false);
+                self.keys.mark_written(&mut self.dirty, session.db, request, false);
             }
             return false;
         }
@@ -174,7 +190,7 @@ impl LanePair {
             Effect::Broadcast => Expect::NoError,
             _ => Expect::of(reply, secondary.proto_for(proto) == proto),
         };
-        secondary.awaiting.push_back(Entry { asked, job: Job::Effect { expect, held } });
+        secondary.awaiting.push_back(Entry::new(asked, Job::Effect { expect, held }));
         self.counters.effects += 1;
         if effect.crosses_dbs() {
             self.crossing_until = self.counters.effects;
@@ -198,7 +214,7 @@ impl LanePair {
             self.doubt(asked, agrees);
         }
         match held {
-            Some(_) if failed && !agrees => {
+            Some(_) if !agrees && (failed || elements(reply, &self.limits.resp).any(|(_, kind)| kind == ReplyKind::Error)) => {
                 self.counters.failed_writes += 1;
                 clients.reply(asked.ticket, &Answer::SecondaryRefused(!self.authority).to_reply(), true);
             }
@@ -215,10 +231,10 @@ impl LanePair {
             self.doubts += u64::from(!agrees);
             return;
         }
-        let request = view(self.lanes[!self.authority].log.front(len));
-        if !agrees || self.keys.any_dirty(&self.dirty, session.db, request) {
+        let requests = self.lanes[!self.authority].log.front(len);
+        if !agrees || self.keys.any_dirty_in(&self.dirty, session.db, requests) {
             let moved_on = self.counters.effects_answered() < self.crossing_until;
-            self.keys.mark_written(&mut self.dirty, session.db, request, moved_on);
+            self.keys.mark_written(&mut self.dirty, session.db, requests, moved_on);
             self.doubts += 1;
         }
     }
@@ -247,8 +263,8 @@ impl LanePair {
         }
         lane.enter(session);
         lane.log.push(request);
-        lane.awaiting
-            .push_back(Entry { asked: Asked { len: request.len(), ticket, session }, job: Job::Pass { read: true, doubts: self.doubts } });
+        let asked = Asked { len: request.len(), ticket, session };
+        lane.awaiting.push_back(Entry::new(asked, Job::Pass { read: true, doubts: self.doubts }));
         self.counters.rerouted_reads += 1;
     }
 }

@@ -6,24 +6,43 @@
 //! - **Replies**: each client reads exactly one reply a request, in order: what a server answered to that very request
 //!   in that client's database and protocol, or an error of Interlay's own that tells the truth.
 //! - **O**: what the secondary applies is a subsequence of what the authority has applied, in its order, across clients.
+//!   What the authority carried out together the secondary carries out together.
 //! - **R**: a read answered by the secondary shows a state no older than what any client had heard of when it was sent,
 //!   one state for all its keys, and none of its own client's later writes.
 //! - **Convergence**: once all is quiet, every key that differs is dirty; where nothing went wrong, none is.
 //! - **both-required**: a success has happened on both sides; where nothing was applied, nothing ever is.
+//! - **Waiting**: as [`waiting`] says.
 //!
 //! The driver looks at the bounds, and that lanes end for a reason only.
+
+mod waiting;
+
+use std::collections::HashMap;
+use std::ops::Range;
 
 use interlay_resp::Proto;
 use interlay_routing::{BySide, LanePair, Policy, Session, Side, Work};
 
 use super::agenda::Instant;
 use super::history::{History, Index};
-use super::server::{Executed, Server, Tag};
+use super::server::{Done, Part, Server, Step, Tag};
 use super::store::Store;
 use super::workload::Args;
+pub(crate) use waiting::Wait;
 
 /// How every answer of Interlay's own begins.
 const OWN: &[u8] = b"-ERR interlay: ";
+
+/// What a request is to the requests around it.
+#[derive(Debug)]
+pub(crate) enum Role {
+    Alone,
+    /// It stands between MULTI and EXEC of this transaction.
+    Part(Tag),
+    /// A transaction, with its parts. Its reply is that of EXEC.
+    Whole(Range<Tag>),
+    Waiter(Wait),
+}
 
 /// A request of a client, from its submission on.
 #[derive(Debug)]
@@ -33,16 +52,25 @@ pub(crate) struct Record {
     pub(crate) session: Session,
     pub(crate) args: Args,
     pub(crate) work: Work,
-    /// The side in charge when it was submitted.
+    pub(crate) role: Role,
+    /// The side in charge when it was submitted, or when it was served at last.
     authority: Side,
     /// Which of the policies in force it was submitted under.
     term: u64,
     /// A read must be answered from this state or a later one.
     floor: Index,
     ran: BySide<Option<Run>>,
+    /// What the authority said when it was queued.
+    queued: Option<Vec<u8>>,
     answered: bool,
     /// The client was told that nothing was applied.
     refused: bool,
+}
+
+impl Record {
+    fn writes(&self) -> bool {
+        matches!(self.work, Work::Write(_) | Work::Transaction { .. })
+    }
 }
 
 /// One execution of it.
@@ -52,6 +80,7 @@ struct Run {
     at: Instant,
     proto: Proto,
     reply: Vec<u8>,
+    /// It has not done what it says.
     failed: bool,
 }
 
@@ -59,12 +88,18 @@ type Verdict = Result<(), String>;
 
 pub(crate) struct Checker {
     records: Vec<Record>,
+    /// The writes of each client, oldest first.
+    writes: HashMap<(usize, u32), Vec<Tag>>,
     history: History,
     executions: Index,
     /// The newest execution on the authority that a client has heard of.
     floor: Index,
     /// The authority's execution of the newest effect.
-    last_effect: Index,
+    last_effect: (Index, Tag),
+    /// Requests that wait, in the order in which they came.
+    waiting: Vec<Tag>,
+    /// How often the authority's lane was lost or given up.
+    losses: u64,
     /// Policies that have been in force.
     term: u64,
     policy: Policy,
@@ -79,11 +114,14 @@ impl Checker {
         let policy = pair.policy();
         Self {
             records: Vec::new(),
+            writes: HashMap::new(),
             history: History::default(),
             executions: 0,
             floor: 0,
-            last_effect: 0,
-            term: 0,
+            last_effect: (0, 0),
+            waiting: Vec::new(),
+            losses: 1,
+            term: 1,
             policy,
             blind: policy == Policy::BestEffort,
             calm,
@@ -104,10 +142,26 @@ impl Checker {
         self.records.len()
     }
 
-    pub(crate) fn submitted(&mut self, client: (usize, u32), session: Session, args: Args, work: Work, authority: Side) {
+    pub(crate) fn submitted(&mut self, client: (usize, u32), session: Session, args: Args, work: Work, role: Role, authority: Side) {
         let (term, floor) = (self.term, self.floor);
-        let ran = BySide::default();
-        self.records.push(Record { client, session, args, work, authority, term, floor, ran, answered: false, refused: false });
+        let (ran, queued) = (BySide::default(), None);
+        if matches!(work, Work::Write(_) | Work::Transaction { .. }) {
+            self.writes.entry(client).or_default().push(self.records.len());
+        }
+        self.records.push(Record {
+            client,
+            session,
+            args,
+            work,
+            role,
+            authority,
+            term,
+            floor,
+            ran,
+            queued,
+            answered: false,
+            refused: false,
+        });
     }
 
     /// The policy in force is another one, and with it perhaps the authority.
@@ -132,11 +186,70 @@ impl Checker {
         self.history.begin(self.floor, authority);
     }
 
-    /// A server has executed a request.
-    pub(crate) fn executed(&mut self, side: Side, authority: Side, server: &Server, executed: Executed) -> Verdict {
-        let Some(tag) = executed.tag else { return Ok(()) };
+    /// A server has dealt with a request.
+    pub(crate) fn executed(&mut self, side: Side, authority: Side, server: &Server, step: Step) -> Verdict {
+        let Step { session, reply, done, touched, .. } = step;
+        let parts = match done {
+            Done::Frame => return Ok(()),
+            Done::Queued { tag, refused } => return self.queued(tag, side == authority, reply, refused),
+            Done::Alone(part) => vec![part],
+            Done::Together { queued, parts, failed } => {
+                let first = queued.first().copied().filter(|_| side == authority);
+                let whole = first.and_then(|tag| if let Role::Part(whole) = self.record(tag).role { Some(whole) } else { None });
+                if let Some(whole) = whole {
+                    let run = Run { index: self.executions + 1, at: server.store.now(), proto: session.proto, reply, failed };
+                    self.whole_executed(side, whole, &queued, run)?;
+                } else if let Some(tag) = first {
+                    // An aborted try has said why before.
+                    if parts.is_empty() || !self.tried(tag, authority, &parts[0], &touched)? {
+                        return Ok(());
+                    }
+                }
+                parts
+            }
+        };
         self.executions += 1;
-        let index = self.executions;
+        let mut together = None;
+        for part in parts {
+            self.part_executed(side, authority, server, part, &mut together)?;
+        }
+        if side == authority {
+            touched.into_iter().for_each(|key| self.history.note(self.executions, key, &server.store));
+        }
+        Ok(())
+    }
+
+    fn queued(&mut self, tag: Tag, by_authority: bool, reply: Vec<u8>, refused: bool) -> Verdict {
+        let record = self.records.get_mut(tag).ok_or("a request was queued that nobody sent")?;
+        if record.refused {
+            return Err(format!("#{tag} {} was queued although its client was told that nothing was applied", shown(&record.args)));
+        }
+        if by_authority {
+            if refused {
+                self.not_even_tried(tag, &reply);
+            }
+            self.records[tag].queued = Some(reply);
+        }
+        Ok(())
+    }
+
+    /// The authority has carried out a transaction.
+    fn whole_executed(&mut self, side: Side, whole: Tag, queued: &[Tag], run: Run) -> Verdict {
+        let record = &mut self.records[whole];
+        let torn = !matches!(&record.role, Role::Whole(parts) if parts.clone().eq(queued.iter().copied()));
+        let refused = record.refused;
+        let twice = record.ran[side].replace(run).is_some();
+        if torn || refused || twice {
+            return Err(format!(
+                "transaction #{whole}: torn {torn}, executed twice {twice}, although its client was told it was not {refused}"
+            ));
+        }
+        Ok(())
+    }
+
+    /// `together` is the authority's execution of what this server has executed together with it so far.
+    fn part_executed(&mut self, side: Side, authority: Side, server: &Server, part: Part, together: &mut Option<Index>) -> Verdict {
+        let Part { tag, session, args, reply, failed, found_nothing } = part;
         let record = self.records.get_mut(tag).ok_or("a request was executed that nobody sent")?;
         let told = |what: &str| Err(format!("#{tag} {} {what}", shown(&record.args)));
         if record.ran[side].is_some() {
@@ -145,39 +258,83 @@ impl Checker {
         if record.refused {
             return told(&format!("was executed by the {side} although its client was told that nothing was applied"));
         }
-        if executed.args != record.args {
-            return told(&format!("reached the {side} as {}", shown(&executed.args)));
+        if args != record.args {
+            return told(&format!("reached the {side} as {}", shown(&args)));
         }
         let proto = if server.abilities.resp3 { record.session.proto } else { Proto::Resp2 };
-        let is_effect = side != authority && matches!(record.work, Work::Write(_));
-        let Session { db, proto: spoken } = executed.session;
+        let alone = matches!(record.role, Role::Alone);
+        let is_effect = side != authority && (matches!(record.work, Work::Write(_)) || !alone);
+        let Session { db, proto: spoken } = session;
         // No client reads the reply to an effect, so any protocol will do for it. A request about the session itself may
         // come from a database that this server does not have.
         let elsewhere = record.session.db >= server.abilities.databases && matches!(record.work, Work::Other) && db == 0;
         if (db != record.session.db && !elsewhere) || (spoken != proto && !is_effect) {
-            return told(&format!("of {:?} was executed by the {side} in {:?}", record.session, executed.session));
+            return told(&format!("of {:?} was executed by the {side} in {session:?}", record.session));
         }
-        if side == authority {
-            executed.touched.into_iter().for_each(|key| self.history.note(index, key, &server.store));
-        } else if is_effect {
+        if is_effect {
             // O: the secondary applies changes in the order in which the authority executed them, and none else.
             let Some(Run { index: of, failed: false, .. }) = record.ran[authority] else {
                 return told(&format!("was mirrored to the {side} although the {authority} has not applied it"));
             };
-            if of <= self.last_effect {
-                return told("was mirrored out of order");
+            if !matches!(record.work, Work::Write(_)) {
+                return told("is no write, and was mirrored");
             }
-            self.last_effect = of;
-        } else if record.work != Work::Read {
+            let in_order = match *together {
+                None => of > self.last_effect.0,
+                Some(together) => of == together && tag > self.last_effect.1,
+            };
+            if !in_order {
+                return told("was mirrored out of order, or not together with what belongs to it");
+            }
+            *together = Some(of);
+            self.last_effect = (of, tag);
+        } else if side != authority && record.work != Work::Read {
             return told(&format!("is no write and no read, and was sent to the {side}"));
         }
-        let Executed { session: Session { proto, .. }, reply, failed, .. } = executed;
-        record.ran[side] = Some(Run { index, at: server.store.now(), proto, reply, failed });
+        let failed = failed || (found_nothing && side == authority);
+        record.ran[side] = Some(Run { index: self.executions, at: server.store.now(), proto: spoken, reply, failed });
         Ok(())
     }
 
+    /// What has waited for its turn is sent now.
+    pub(crate) fn sent(&mut self, tag: Tag, authority: Side) {
+        let parts = if let Role::Whole(parts) = &self.record(tag).role { parts.clone() } else { tag..tag };
+        for record in std::iter::once(tag).chain(parts) {
+            self.records[record].authority = authority;
+            self.records[record].term = self.term;
+        }
+    }
+
+    /// EXEC has answered nil: nothing was executed.
+    pub(crate) fn came_to_nothing(&mut self, whole: Tag, authority: Side, now: Instant, reply: &[u8]) {
+        self.executions += 1;
+        let record = &mut self.records[whole];
+        let run = Run { index: self.executions, at: now, proto: record.session.proto, reply: reply.to_vec(), failed: true };
+        record.ran[authority] = Some(run);
+    }
+
+    /// A transaction on a client's own connection knows its databases only now.
+    pub(crate) fn runs_in(&mut self, parts: &[Part]) {
+        parts.iter().for_each(|part| self.records[part.tag].session = part.session);
+    }
+
+    /// A client has read that a request was taken, or that a transaction was begun.
+    pub(crate) fn opened(&mut self, tag: Tag, reply: &[u8]) -> Verdict {
+        let record = &mut self.records[tag];
+        let whole = matches!(record.role, Role::Whole(_));
+        if let Some(text) = reply.strip_prefix(OWN) {
+            record.refused |= has(text, "nothing was applied");
+            return if self.calm { Err(format!("#{tag} was refused although nothing is wrong")) } else { Ok(()) };
+        }
+        let said = if whole { Some(&b"+OK\r\n"[..]) } else { record.queued.as_deref() };
+        if said == Some(reply) {
+            return Ok(());
+        }
+        Err(format!("#{tag} {} was opened with what no server said to it: {}", shown(&record.args), shown(&[reply])))
+    }
+
     /// A client has read the reply to a request.
-    pub(crate) fn replied(&mut self, tag: Tag, reply: &[u8]) -> Verdict {
+    pub(crate) fn replied(&mut self, tag: Tag, reply: &[u8], now: Instant) -> Verdict {
         let told = |record: &Record, what: &str| Err(format!("#{tag} {} {what}: {}", shown(&record.args), shown(&[reply])));
         let record = &mut self.records[tag];
         if std::mem::replace(&mut record.answered, true) {
@@ -204,12 +361,17 @@ impl Checker {
         let record = &self.records[tag];
         let (home, away) = (record.authority, !record.authority);
         let by = |side: Side| record.ran[side].as_ref().filter(|run| run.reply == reply);
-        let is_write = matches!(record.work, Work::Write(_));
+        let is_write = record.writes();
+        let is_waiter = matches!(record.role, Role::Waiter(_));
         match (by(home), by(away)) {
             (Some(run), _) if is_write || run.index < self.own_next_write(tag) => {
                 // Both-required: success once both have accepted.
                 let both = self.policy == Policy::BothRequired && self.term == record.term;
-                if both && is_write && !run.failed && record.ran[away].as_ref().is_none_or(|run| run.failed) {
+                let accepted = |record: &Record| record.ran[away].as_ref().is_some_and(|run| !run.failed);
+                let applied = |record: &Record| record.ran[home].as_ref().is_some_and(|run| !run.failed);
+                let parts = if let Role::Whole(parts) = &record.role { parts.clone() } else { tag..tag + 1 };
+                let mut written = self.records[parts].iter().filter(|part| matches!(part.work, Work::Write(_)));
+                if both && written.any(|part| applied(part) && !accepted(part)) {
                     return told(record, "succeeded although both sides are required and one has not accepted it");
                 }
                 self.floor = self.floor.max(run.index);
@@ -225,6 +387,7 @@ impl Checker {
                     told(record, &format!("was answered stale by the {away}"))
                 }
             }
+            (None, _) if is_waiter => self.unserved(tag, reply, now),
             (Some(_), _) => told(record, "sees a write that its own client sent later"),
             _ => told(record, "was answered with something that no server said to it"),
         }
@@ -240,8 +403,10 @@ impl Checker {
     /// When the authority executed the next write of the same client.
     fn own_next_write(&self, tag: Tag) -> Index {
         let record = &self.records[tag];
-        let own = self.records[tag + 1..].iter().filter(|later| later.client == record.client && matches!(later.work, Work::Write(_)));
-        own.filter_map(|later| later.ran[record.authority].as_ref()).map(|run| run.index).min().unwrap_or(Index::MAX)
+        // The parts of a transaction stand behind it, and are not later than it.
+        let from = if let Role::Whole(parts) = &record.role { parts.end } else { tag + 1 };
+        let own = self.writes.get(&record.client).map_or(&[][..], |writes| &writes[writes.partition_point(|write| *write < from)..]);
+        own.iter().filter_map(|later| self.records[*later].ran[record.authority].as_ref()).map(|run| run.index).min().unwrap_or(Index::MAX)
     }
 
     /// Everything is delivered and every lane is empty.

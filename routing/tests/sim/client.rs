@@ -9,12 +9,16 @@ use interlay_resp::{Limits, ReplyKind, ReplyScan, ReplyScanner};
 use interlay_routing::{Clients, ReplyOrder, Seq, Session, Side, Ticket};
 
 use super::server::Tag;
-use super::workload::Args;
+use super::workload::Ask;
 
-/// A request on its way.
+/// A reply on its way.
 #[derive(Debug)]
 pub(crate) struct Pending {
     pub(crate) tag: Tag,
+    /// It says only that the request was taken, MULTI for a whole transaction; not what it came to.
+    pub(crate) opening: bool,
+    /// The client sends nothing behind it until it has come.
+    pub(crate) alone: bool,
     /// The lane it was put onto, none while it may still be answered by Interlay itself.
     pub(crate) side: Option<Side>,
     /// The client's session once the server has agreed.
@@ -29,7 +33,7 @@ pub(crate) struct Client {
     /// Oldest first.
     pub(crate) pending: VecDeque<Pending>,
     /// A request that the pair would not take yet.
-    pub(crate) held: Option<Args>,
+    pub(crate) held: Option<Ask>,
     /// Its last request that was no read.
     pub(crate) wrote: Option<Seq>,
     /// The requests whose replies have begun to come: at most one a lane.
@@ -39,9 +43,10 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Whether it waits for the answer to a SELECT or HELLO before it goes on.
-    pub(crate) fn changes_session(&self) -> bool {
-        self.pending.iter().any(|pending| pending.then.is_some())
+    /// Whether it waits for an answer before it goes on: to a SELECT or HELLO, to what waits for an element, or from a
+    /// connection of its own.
+    pub(crate) fn stands_still(&self) -> bool {
+        self.pending.iter().any(|pending| pending.then.is_some() || pending.alone)
     }
 
     /// Whether it waits for nothing from the authority.
@@ -50,7 +55,7 @@ impl Client {
     }
 
     /// Reads what has come for it: replies, each with the request that it answers by its place.
-    fn read(&mut self, mut bytes: &[u8], answers: &mut Vec<(Tag, Vec<u8>)>) -> Result<(), String> {
+    fn read(&mut self, mut bytes: &[u8], answers: &mut Vec<Answer>) -> Result<(), String> {
         while !bytes.is_empty() {
             match self.scanner.scan(bytes, &Limits::default()).map_err(|error| format!("a client reads garbage: {error}"))? {
                 ReplyScan::NeedMore => {
@@ -62,9 +67,9 @@ impl Client {
                     bytes = after;
                     self.partial.extend_from_slice(rest);
                     let reply = std::mem::take(&mut self.partial);
-                    let Pending { tag, then, .. } = self.pending.pop_front().ok_or("a client reads a reply to no request")?;
+                    let Pending { tag, opening, then, .. } = self.pending.pop_front().ok_or("a client reads a reply to no request")?;
                     self.session = then.filter(|_| kind != ReplyKind::Error).unwrap_or(self.session);
-                    answers.push((tag, reply));
+                    answers.push(Answer { tag, opening, reply });
                 }
             }
         }
@@ -72,12 +77,24 @@ impl Client {
     }
 }
 
+/// A reply that a client has read.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) tag: Tag,
+    pub(crate) opening: bool,
+    pub(crate) reply: Vec<u8>,
+}
+
 /// All clients, by place.
 #[derive(Default)]
 pub(crate) struct Crowd {
     pub(crate) clients: Vec<Client>,
     /// What clients have read since the checker looked.
-    pub(crate) answers: Vec<(Tag, Vec<u8>)>,
+    pub(crate) answers: Vec<Answer>,
+    /// Requests that were answered, whether or not their clients can read it yet.
+    pub(crate) answered: Vec<Ticket>,
+    /// Places whose clients have gone since the driver looked.
+    pub(crate) gone: Vec<usize>,
     /// Clients whose connection had to end.
     pub(crate) abandoned: u64,
     pub(crate) violation: Option<String>,
@@ -91,6 +108,7 @@ impl Crowd {
     /// The client goes, and another one comes.
     pub(crate) fn replace(&mut self, place: usize) {
         let epoch = self.clients[place].epoch + 1;
+        self.gone.push(place);
         self.clients[place] = Client { epoch, ..Client::default() };
     }
 
@@ -101,6 +119,7 @@ impl Crowd {
 
 impl Clients for Crowd {
     fn reply(&mut self, ticket: Ticket, bytes: &[u8], whole: bool) {
+        self.answered.extend(whole.then_some(ticket));
         let mut answers = std::mem::take(&mut self.answers);
         if let Some(client) = self.client(ticket) {
             let mut out = Vec::new();

@@ -38,8 +38,19 @@ pub(crate) fn read<'a>(args: &[&[u8]], item: impl Fn(&[u8]) -> Option<&'a Item>)
 
 /// Whether a server without memory refuses the command.
 pub(crate) fn needs_memory(name: &[u8]) -> bool {
-    const NAMES: [&str; 11] = ["SET", "APPEND", "INCR", "DECRBY", "GETSET", "MSET", "LPUSH", "RPUSH", "RPOPLPUSH", "LMOVE", "SADD"];
+    const NAMES: [&str; 13] =
+        ["SET", "APPEND", "INCR", "DECRBY", "GETSET", "MSET", "LPUSH", "RPUSH", "RPOPLPUSH", "LMOVE", "SADD", "BLMOVE", "BRPOPLPUSH"];
     NAMES.iter().any(|known| known.as_bytes() == name)
+}
+
+/// Whether a server knows the command at all.
+pub(crate) fn is_known(name: &[u8]) -> bool {
+    name != b"NOSUCH"
+}
+
+/// Whether the command waits where it stands alone.
+pub(crate) fn waits(name: &[u8]) -> bool {
+    matches!(name, b"BLPOP" | b"BRPOP" | b"BLMOVE" | b"BRPOPLPUSH")
 }
 
 /// Executes a command in database `db`. `rng` is the server's own chance, for SPOP.
@@ -87,8 +98,10 @@ fn write(store: &mut Store, db: u32, name: &[u8], args: &[&[u8]], rng: &mut Rng)
             Reply::count(list.len())
         })?,
         (b"LPOP" | b"RPOP", [key]) => Reply::bulk_or_nil(store.edit(db, key, |list: &mut List| pop(list, name == b"LPOP"))?),
-        (b"RPOPLPUSH", [from, to]) => move_element(store, db, (from, false), (to, true))?,
-        (b"LMOVE", [from, to, pop, push]) => move_element(store, db, (from, *pop == b"LEFT"), (to, *push == b"LEFT"))?,
+        // Where a command that waits has its time limit, the tag is.
+        (b"BLPOP" | b"BRPOP", keys) => pop_first(store, db, keys, name == b"BLPOP")?,
+        (b"RPOPLPUSH" | b"BRPOPLPUSH", [from, to]) => move_element(store, db, (from, false), (to, true))?,
+        (b"LMOVE" | b"BLMOVE", [from, to, pop, push]) => move_element(store, db, (from, *pop == b"LEFT"), (to, *push == b"LEFT"))?,
         (b"SADD", [key, members @ ..]) => {
             store.edit(db, key, |set: &mut Set| Reply::count(members.iter().filter(|member| set.insert(member.to_vec())).count()))?
         }
@@ -132,7 +145,7 @@ fn write(store: &mut Store, db: u32, name: &[u8], args: &[&[u8]], rng: &mut Rng)
             store.flush_all();
             Reply::Ok
         }
-        _ => return Err(Reply::Error("ERR unknown command")),
+        _ => return Err(Reply::UNKNOWN),
     })
 }
 
@@ -163,6 +176,27 @@ fn add(store: &mut Store, db: u32, key: &[u8], by: i64) -> Result<Reply, Reply> 
 fn text(store: &Store, db: u32, key: &[u8]) -> Result<Option<Vec<u8>>, Reply> {
     let text = store.copy(db, key)?;
     Ok(store.get(db, key).is_some().then_some(text))
+}
+
+/// Whether a command that waits would find something, so that it need not wait.
+pub(crate) fn would_find(store: &Store, db: u32, args: &[Vec<u8>]) -> bool {
+    let list = |key: &Vec<u8>| store.copy::<List>(db, key).ok();
+    let has_elements = |key: &Vec<u8>| list(key).is_none_or(|list| !list.is_empty());
+    match &*args[0] {
+        b"BLMOVE" | b"BRPOPLPUSH" => list(&args[1]).is_some_and(|from| !from.is_empty()) && list(&args[2]).is_some(),
+        // An error at the first key that is no list.
+        _ => args[1..].iter().find(|key| has_elements(key)).is_some_and(|key| list(key).is_some()),
+    }
+}
+
+fn pop_first(store: &mut Store, db: u32, keys: &[&[u8]], left: bool) -> Result<Reply, Reply> {
+    for key in keys {
+        if !store.copy::<List>(db, key)?.is_empty() {
+            let element = store.edit(db, key, |list: &mut List| pop(list, left))?.unwrap_or_default();
+            return Ok(Reply::Array(vec![Reply::Bulk(key.to_vec()), Reply::Bulk(element)]));
+        }
+    }
+    Ok(Reply::NilArray)
 }
 
 fn move_element(store: &mut Store, db: u32, from: (&[u8], bool), to: (&[u8], bool)) -> Result<Reply, Reply> {

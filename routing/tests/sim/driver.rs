@@ -3,8 +3,11 @@
 //! Everything that happens follows from the seed. After every event the driver does what is possible at once: hands
 //! answers to the checker, submits what was held, plans writes; and looks at the bounds.
 
+mod together;
 mod trouble;
+mod waiting;
 
+use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::sync::Arc;
 
@@ -13,13 +16,14 @@ use interlay_resp::{Proto, Request, encode_request};
 use interlay_routing::{Admission, BySide, Catalog, Conduct, Counters, LanePair, Session, Side, Split, Submission, Ticket, Work};
 
 use super::agenda::{Agenda, Instant};
-use super::check::{Checker, shown};
-use super::client::{Crowd, Pending};
+use super::check::{Checker, Role, shown};
+use super::client::{Answer, Crowd, Pending};
 use super::link::Link;
 use super::rng::Rng;
 use super::scenario::Scenario;
-use super::server::Server;
-use super::workload::{Args, Workload};
+use super::server::{Server, Step, Tag};
+use super::workload::{Args, Ask, Workload};
+use together::Section;
 
 /// What setting up a lane for one request costs at most: a SELECT and a HELLO.
 const SETUP_BYTES_MAX: usize = 64;
@@ -43,6 +47,14 @@ enum Event {
     Weather(Side),
     /// The operator changes something.
     Operate,
+    /// The time of clients that wait may be up.
+    Expire,
+    /// Clients that wait are tried in their turn.
+    Poll,
+    /// A client says that another one need not wait any more.
+    Unblock,
+    /// The connection of a client's own goes a step on.
+    Own,
 }
 
 /// What a run came to.
@@ -56,6 +68,13 @@ pub(crate) struct Summary {
     pub(crate) abandoned: u64,
     pub(crate) broken_protocols: u64,
     pub(crate) authority_changes: u64,
+    /// Clients that waited and were served, whose time was up, or that were unblocked.
+    pub(crate) waits: [u64; 3],
+    /// Transactions executed on the lane, and what was executed on connections of clients' own.
+    pub(crate) transactions: u64,
+    pub(crate) sections: u64,
+    /// Transactions among the latter that a watched key has undone.
+    pub(crate) nils: u64,
 }
 
 pub(crate) struct Driver {
@@ -73,6 +92,12 @@ pub(crate) struct Driver {
     requests_left: usize,
     longest_request: usize,
     summary: Summary,
+    /// Virtual time begins here, for the pair.
+    began: std::time::Instant,
+    /// The pair has heard of everything that was written on the authority.
+    certain: bool,
+    /// What clients wait to do on connections of their own.
+    sections: VecDeque<Section>,
     trace: bool,
 }
 
@@ -103,7 +128,14 @@ impl Driver {
                 abandoned: 0,
                 broken_protocols: 0,
                 authority_changes: 0,
+                waits: [0; 3],
+                transactions: 0,
+                sections: 0,
+                nils: 0,
             },
+            began: std::time::Instant::now(),
+            certain: true,
+            sections: VecDeque::new(),
             trace,
             pair,
             rng,
@@ -128,10 +160,16 @@ impl Driver {
             let at = self.rng.between(1, 30);
             self.agenda.plan(at, Event::Turn(place));
         }
+        self.until_quiet()?;
+        self.let_go_of_waiting()?;
+        self.finish()
+    }
+
+    fn until_quiet(&mut self) -> Result<(), String> {
         while let Some(event) = self.agenda.next() {
             self.happen(event).and_then(|()| self.settle()).map_err(|error| format!("at {} ms: {error}", self.agenda.now()))?;
         }
-        self.finish()
+        Ok(())
     }
 
     /// Plans an event within the next `within` milliseconds, while clients have something to send.
@@ -173,6 +211,17 @@ impl Driver {
                 self.operate();
                 self.plan_if(true, event, 200);
             }
+            Event::Expire => self.expire(),
+            Event::Poll => {
+                let most = self.rng.between(1, 4) as usize;
+                self.pair.poll_waiting(most, &mut self.crowd);
+                self.plan_if(true, event, 200);
+            }
+            Event::Unblock => {
+                self.unblock();
+                self.plan_if(true, event, 200);
+            }
+            Event::Own => self.own()?,
         }
         Ok(())
     }
@@ -182,46 +231,67 @@ impl Driver {
     fn turn(&mut self, place: usize) -> Result<(), String> {
         for _ in 0..self.rng.between(1, 7) {
             let client = &self.crowd.clients[place];
-            if self.requests_left == 0 || client.held.is_some() || client.changes_session() || client.pending.len() > 10 {
+            if self.requests_left == 0 || client.held.is_some() || client.stands_still() || client.pending.len() > 10 {
                 break;
             }
-            self.requests_left -= 1;
-            let args = self.workload.next(self.agenda.now());
-            self.submit(place, args)?;
+            let ask = self.workload.next(self.agenda.now());
+            self.requests_left -= ask.requests().min(self.requests_left);
+            self.submit(place, ask)?;
         }
         let think = self.rng.pick(&[5, 20, 60]);
         self.plan_if(true, Event::Turn(place), think);
         Ok(())
     }
 
-    fn submit(&mut self, place: usize, args: Args) -> Result<(), String> {
+    fn submit(&mut self, place: usize, ask: Ask) -> Result<(), String> {
+        if let Ask::Own { requests, transaction } = ask {
+            return self.submit_own(place, &requests, transaction);
+        }
         if !self.pair.takes_requests() {
             self.summary.held += 1;
-            self.crowd.clients[place].held = Some(args);
+            self.crowd.clients[place].held = Some(ask);
             return Ok(());
         }
+        match ask {
+            Ask::One(args) => self.submit_one(place, args),
+            Ask::Together(requests) => self.submit_together(place, &requests),
+            Ask::Waiting(args, patience) => self.submit_waiting(place, args, patience),
+            Ask::Own { .. } => Ok(()),
+        }
+    }
+
+    fn conduct(&self, args: &Args) -> Conduct {
+        let mut untagged = Vec::new();
+        encode_request(args, &mut untagged);
+        self.catalog.conduct(Request::new(&untagged, args.len())).1
+    }
+
+    /// The next request of a client.
+    fn ticket(&mut self, place: usize) -> Ticket {
+        let client = &mut self.crowd.clients[place];
+        Ticket { client: place as u32, epoch: client.epoch, seq: client.order.issue() }
+    }
+
+    fn submit_one(&mut self, place: usize, args: Args) -> Result<(), String> {
         let tag = self.checker.next_tag();
-        let mut bytes = Vec::new();
-        encode_request(args.iter().cloned().chain([format!("#{tag}").into_bytes()]).collect::<Vec<_>>(), &mut bytes);
+        let bytes = tagged(&args, tag);
         self.longest_request = self.longest_request.max(bytes.len());
         let request = Request::new(&bytes, args.len() + 1);
-        let mut untagged = Vec::new();
-        encode_request(&args, &mut untagged);
-        let (work, changes_session) = match self.catalog.conduct(Request::new(&untagged, args.len())).1 {
+        let (work, changes_session) = match self.conduct(&args) {
             Conduct::Lane(work) => (work, false),
             Conduct::Session(_) => (Work::Other, true),
-            Conduct::Refused(refused) => return Err(format!("{} is refused: {refused:?}", shown(&args))),
+            other => return Err(format!("{} is no ordinary request: {other:?}", shown(&args))),
         };
         let (authority, session) = (self.pair.authority(), self.crowd.clients[place].session);
-        let client = &mut self.crowd.clients[place];
-        let may_split = client.may_split(!authority);
-        let ticket = Ticket { client: place as u32, epoch: client.epoch, seq: client.order.issue() };
+        let may_split = self.crowd.clients[place].may_split(!authority);
+        let ticket = self.ticket(place);
         let then = changes_session.then(|| match &*args[0] {
             b"SELECT" => Session { db: number(&args[1]), ..session },
             _ => Session { proto: if args[1] == b"3" { Proto::Resp3 } else { Proto::Resp2 }, ..session },
         });
-        client.pending.push_back(Pending { tag, side: None, then });
-        self.checker.submitted((place, ticket.epoch), session, args.clone(), work, authority);
+        let pending = Pending { tag, opening: false, alone: false, side: None, then };
+        self.crowd.clients[place].pending.push_back(pending);
+        self.checker.submitted((place, ticket.epoch), session, args.clone(), work, Role::Alone, authority);
         let shared = self.rng.chance(10).then(|| Bytes::copy_from_slice(&bytes));
         let submission = Submission { ticket, session, request, shared, work, may_split, changes_session };
         let admission = self.pair.submit(submission, &mut self.crowd);
@@ -240,7 +310,7 @@ impl Driver {
                 }
             }
             Admission::Answered => {}
-            Admission::Held => return Err(format!("#{tag} is held although the pair takes requests")),
+            other => return Err(format!("#{tag} is {other:?} although the pair takes requests")),
         }
         Ok(())
     }
@@ -298,18 +368,18 @@ impl Driver {
         if self.links[side].poisoned {
             return Ok(false);
         }
-        let Some(executed) = self.servers[side].step(self.agenda.now(), out) else { return Ok(false) };
-        self.say(|_| {
-            let tag = executed.tag.map_or_else(String::new, |tag| format!("#{tag} "));
-            let (session, reply) = (executed.session, shown(&[&executed.reply]));
-            format!("{side:>15} db {} runs {tag}{} -> {reply}", session.db, shown(&executed.args))
-        });
-        if executed.broke_protocol.is_some() {
+        let Some(step) = self.servers[side].step(self.agenda.now(), out) else { return Ok(false) };
+        if step.broke_protocol.is_some() {
             self.links[side].poisoned = true;
             self.summary.broken_protocols += 1;
         }
-        self.checker.executed(side, self.pair.authority(), &self.servers[side], executed)?;
+        self.check_step(side, step)?;
         Ok(true)
+    }
+
+    fn check_step(&mut self, side: Side, step: Step) -> Result<(), String> {
+        self.say(|_| format!("{side:>15} db {} runs {} -> {}", step.session.db, shown(&step.args), shown(&[&step.reply])));
+        self.checker.executed(side, self.pair.authority(), &self.servers[side], step)
     }
 
     /// The pair reads a chunk.
@@ -335,18 +405,31 @@ impl Driver {
         if let Some(violation) = self.crowd.violation.take() {
             return Err(violation);
         }
-        for (tag, reply) in std::mem::take(&mut self.crowd.answers) {
+        self.note_answered();
+        for place in std::mem::take(&mut self.crowd.gone) {
+            self.has_left(place);
+        }
+        for Answer { tag, opening, reply } in std::mem::take(&mut self.crowd.answers) {
             self.say(|driver| format!("    client {:?} reads #{tag}: {}", driver.checker.record(tag).client, shown(&[&reply])));
-            self.checker.replied(tag, &reply)?;
+            if opening {
+                self.checker.opened(tag, &reply)?;
+            } else {
+                self.note_answer(tag, &reply);
+                self.checker.replied(tag, &reply, self.agenda.now())?;
+            }
         }
         self.note_policy();
         for place in 0..self.crowd.clients.len() {
             if self.pair.takes_requests()
-                && let Some(args) = self.crowd.clients[place].held.take()
+                && let Some(ask) = self.crowd.clients[place].held.take()
             {
-                self.submit(place, args)?;
+                self.submit(place, ask)?;
             }
         }
+        // Those whose try could not be made when it was due.
+        self.pair.poll_waiting(0, &mut self.crowd);
+        self.nobody_is_overlooked()?;
+        self.begin_section();
         for side in Side::BOTH {
             self.check_bounds(side)?;
             if self.links[side].up && self.pair.has_unwritten(side) && !self.links[side].writing {
@@ -362,6 +445,7 @@ impl Driver {
         let policy = self.pair.policy();
         if policy != self.checker.policy() {
             self.say(|_| format!("policy is {policy}"));
+            self.certain &= policy.authority() == self.checker.policy().authority();
             self.summary.authority_changes += u64::from(policy.authority() != self.checker.policy().authority());
             let now = self.agenda.now();
             let store = &mut self.servers[self.pair.authority()].store;
@@ -395,14 +479,17 @@ impl Driver {
             self.servers[side].store.set_now(now);
         }
         for (place, client) in self.crowd.clients.iter().enumerate() {
-            if let Some(args) = &client.held {
-                return Err(format!("client {place} is held for ever with {}", shown(args)));
+            if let Some(ask) = &client.held {
+                return Err(format!("client {place} is held for ever with {ask:?}"));
             }
             if let Some(pending) = client.pending.front() {
                 return Err(format!("client {place} waits for ever for #{}", pending.tag));
             }
         }
         let stores = BySide { source: &self.servers.source.store, target: &self.servers.target.store };
+        if self.pair.waiting() > 0 || !self.sections.is_empty() {
+            return Err(format!("{} wait and {} are on their own for ever", self.pair.waiting(), self.sections.len()));
+        }
         self.checker.quiet(&self.pair, &stores)?;
         let dirty = self.pair.dirty().keys() + self.pair.dirty().buckets();
         let (counters, events) = (*self.pair.counters(), self.agenda.planned());
@@ -414,6 +501,13 @@ impl Driver {
             eprintln!("{:>6} ms  {}", self.agenda.now(), line(self));
         }
     }
+}
+
+/// A request as the servers get it.
+fn tagged(args: &Args, tag: Tag) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    encode_request(args.iter().cloned().chain([format!("#{tag}").into_bytes()]).collect::<Vec<_>>(), &mut bytes);
+    bytes
 }
 
 fn number(text: &[u8]) -> u32 {

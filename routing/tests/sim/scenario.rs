@@ -39,6 +39,12 @@ pub(crate) struct Scenario {
     pub(crate) unknown: bool,
     /// Deadlines pass during the run, between a write and its effect too.
     pub(crate) deadlines: bool,
+    /// Clients send MULTI ... EXEC whole.
+    pub(crate) transactions: bool,
+    /// Clients wait for elements of lists.
+    pub(crate) waiting: bool,
+    /// Clients carry something out on connections of their own.
+    pub(crate) sections: bool,
 }
 
 impl Scenario {
@@ -75,6 +81,9 @@ impl Scenario {
             unrepeatable,
             unknown,
             deadlines,
+            transactions: rng.chance(50),
+            waiting: rng.chance(50),
+            sections: rng.chance(40),
         }
     }
 }

@@ -1,7 +1,8 @@
-//! A model server: bytes of requests in, bytes of replies out, one connection at a time.
+//! A model server: bytes of requests in, bytes of replies out, one lane's connection at a time.
 //!
 //! Every request of a client ends in a *tag*, `#` and its number, which the server drops before it executes it. So
-//! the checker knows which request was executed, on which side, how often and in which order.
+//! the checker knows which request was executed, on which side, how often and in which order. MULTI and EXEC have no
+//! tag, what is between them has.
 
 use std::collections::BTreeSet;
 
@@ -13,6 +14,7 @@ use super::command;
 use super::reply::Reply;
 use super::rng::Rng;
 use super::store::{Key, Store};
+use super::workload::Args;
 
 /// Names a client's request, from its submission to its last execution.
 pub(crate) type Tag = usize;
@@ -26,20 +28,57 @@ pub(crate) enum Malice {
     RefuseSetup,
 }
 
-/// One executed request.
+/// What a server did with a request.
 #[derive(Debug)]
-pub(crate) struct Executed {
-    /// None for the lane's own SELECT and HELLO.
-    pub(crate) tag: Option<Tag>,
+pub(crate) struct Step {
     /// Of the connection, before the request.
     pub(crate) session: Session,
-    /// Without the tag.
-    pub(crate) args: Vec<Vec<u8>>,
+    /// As it came.
+    pub(crate) args: Args,
     pub(crate) reply: Vec<u8>,
-    pub(crate) failed: bool,
+    pub(crate) done: Done,
     pub(crate) touched: BTreeSet<(u32, Key)>,
     /// The bytes that were sent instead of the reply.
     pub(crate) broke_protocol: Option<Malice>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Done {
+    /// SELECT, HELLO or MULTI, of no client's request.
+    Frame,
+    /// Taken, or refused, between MULTI and EXEC.
+    Queued {
+        tag: Tag,
+        refused: bool,
+    },
+    Alone(Part),
+    /// By EXEC: what was queued, and what of it was executed.
+    Together {
+        queued: Vec<Tag>,
+        parts: Vec<Part>,
+        failed: bool,
+    },
+}
+
+/// One executed request.
+#[derive(Debug)]
+pub(crate) struct Part {
+    pub(crate) tag: Tag,
+    /// Of the connection, before the request.
+    pub(crate) session: Session,
+    /// Without the tag.
+    pub(crate) args: Args,
+    pub(crate) reply: Vec<u8>,
+    pub(crate) failed: bool,
+    /// It waits where it stands alone, and has found nothing.
+    pub(crate) found_nothing: bool,
+}
+
+/// What stands between MULTI and EXEC.
+#[derive(Debug, Default)]
+struct Queue {
+    requests: Vec<(Option<Tag>, Args)>,
+    refused: bool,
 }
 
 pub(crate) struct Server {
@@ -53,6 +92,7 @@ pub(crate) struct Server {
     pub(crate) stalled_until: Instant,
     rng: Rng,
     session: Session,
+    queue: Option<Queue>,
     inbox: Vec<u8>,
     scanner: RequestScanner,
 }
@@ -68,6 +108,7 @@ impl Server {
             stalled_until: 0,
             rng,
             session: Session::default(),
+            queue: None,
             inbox: Vec::new(),
             scanner: RequestScanner::default(),
         }
@@ -76,6 +117,7 @@ impl Server {
     /// A new connection, in database 0 and RESP2. What the former one had not executed is gone.
     pub(crate) fn accept(&mut self) {
         self.session = Session::default();
+        self.queue = None;
         self.inbox.clear();
         self.scanner = RequestScanner::default();
         self.malice = None;
@@ -90,39 +132,100 @@ impl Server {
         self.inbox.extend_from_slice(bytes);
     }
 
-    /// Executes the next request, if it is there, and appends what the server sends to `out`.
+    /// Takes the next request, if it is there, and appends what the server sends to `out`.
     ///
     /// # Panics
     ///
     /// If the bytes are no canonical request: nothing else may ever reach a server.
-    pub(crate) fn step(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Executed> {
+    pub(crate) fn step(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Step> {
         let scan = self.scanner.scan(&self.inbox, &Limits::default(), true).expect("a lane carries requests only");
         let Scan::Found { len, argc, .. } = scan else { return None };
         let bytes: Vec<u8> = self.inbox.drain(..len).collect();
-        let mut args: Vec<Vec<u8>> = Request::new(&bytes, argc).args().map(<[u8]>::to_vec).collect();
-        let tag = args.last().and_then(|arg| std::str::from_utf8(arg).ok()?.strip_prefix('#')?.parse().ok());
-        args.truncate(argc - usize::from(tag.is_some()));
-        let session = self.session;
-        self.store.set_now(now);
-        let reply = self.execute(&args);
-        let failed = matches!(reply, Reply::Error(_));
-        let reply = reply.encode(self.session.proto);
-        let broke_protocol = self.malice.take_if(|malice| *malice == Malice::Garbage || tag.is_none());
-        match broke_protocol {
+        let args: Args = Request::new(&bytes, argc).args().map(<[u8]>::to_vec).collect();
+        let sets_up = matches!(&*args[0], b"SELECT" | b"HELLO") && split_tag(&args).0.is_none() && self.queue.is_none();
+        let proto = self.session.proto;
+        let mut step = self.take(now, args);
+        step.broke_protocol = self.malice.take_if(|malice| *malice == Malice::Garbage || sets_up);
+        match step.broke_protocol {
             Some(Malice::Garbage) => out.extend_from_slice(b"?what?\r\n"),
             Some(Malice::RefuseSetup) => out.extend_from_slice(b"-NOPERM not today\r\n"),
             None => {
                 // Out of band: says nothing about any request.
-                if session.proto == Proto::Resp3 && self.rng.chance(3) {
+                if proto == Proto::Resp3 && self.rng.chance(3) {
                     out.extend_from_slice(b">2\r\n$6\r\nserver\r\n$5\r\ncould\r\n");
                 }
-                out.extend_from_slice(&reply);
+                out.extend_from_slice(&step.reply);
             }
         }
-        Some(Executed { tag, session, args, reply, failed, touched: self.store.take_touched(), broke_protocol })
+        Some(step)
     }
 
-    fn execute(&mut self, args: &[Vec<u8>]) -> Reply {
+    /// What a connection of a client's own asks for: MULTI ... EXEC, or one request alone. The lane's connection stays
+    /// as it is. Gives the last step, and the database that is left behind.
+    pub(crate) fn own(&mut self, now: Instant, session: Session, requests: &[Args]) -> (Step, u32) {
+        let lane = (self.session, self.queue.take());
+        self.session = session;
+        let last = requests.iter().map(|args| self.take(now, args.clone())).last();
+        let db = self.session.db;
+        (self.session, self.queue) = lane;
+        (last.expect("a client asks for something"), db)
+    }
+
+    fn take(&mut self, now: Instant, args: Args) -> Step {
+        self.store.set_now(now);
+        let session = self.session;
+        let (tag, bare) = split_tag(&args);
+        let (done, reply) = match (&*args[0], &mut self.queue) {
+            (b"MULTI", None) => {
+                self.queue = Some(Queue::default());
+                (Done::Frame, Reply::Ok)
+            }
+            (b"EXEC", queue @ Some(_)) => {
+                let queue = queue.take().unwrap_or_default();
+                self.carry_out(queue)
+            }
+            (_, None) => {
+                let reply = self.refusal(&bare).unwrap_or_else(|| self.execute(&bare));
+                (tag.map_or(Done::Frame, |tag| Done::Alone(part(tag, session, bare, &reply, self.session.proto))), reply)
+            }
+            (_, Some(_)) => {
+                let refusal = self.refusal(&bare);
+                let refused = refusal.is_some();
+                if let Some(queue) = &mut self.queue {
+                    queue.refused |= refused;
+                    queue.requests.push((tag, bare));
+                }
+                (tag.map_or(Done::Frame, |tag| Done::Queued { tag, refused }), refusal.unwrap_or(Reply::Queued))
+            }
+        };
+        let reply = reply.encode(self.session.proto);
+        Step { session, args, reply, done, touched: self.store.take_touched(), broke_protocol: None }
+    }
+
+    fn carry_out(&mut self, Queue { requests, refused }: Queue) -> (Done, Reply) {
+        let queued = requests.iter().filter_map(|(tag, _)| *tag).collect();
+        if refused {
+            return (Done::Together { queued, parts: Vec::new(), failed: true }, Reply::ABORTED);
+        }
+        let (mut parts, mut replies) = (Vec::new(), Vec::new());
+        for (tag, args) in requests {
+            let session = self.session;
+            let reply = self.execute(&args);
+            parts.extend(tag.map(|tag| part(tag, session, args, &reply, self.session.proto)));
+            replies.push(reply);
+        }
+        (Done::Together { queued, parts, failed: false }, Reply::Array(replies))
+    }
+
+    /// Why a request is not even queued.
+    fn refusal(&mut self, args: &Args) -> Option<Reply> {
+        if !command::is_known(&args[0]) {
+            return Some(Reply::UNKNOWN);
+        }
+        (command::needs_memory(&args[0]) && self.rng.chance(self.refuses_percent)).then_some(Reply::NO_MEMORY)
+    }
+
+    fn execute(&mut self, args: &Args) -> Reply {
         let args: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
         let number = |arg: &[u8]| std::str::from_utf8(arg).ok().and_then(|text| text.parse().ok());
         match args.as_slice() {
@@ -141,10 +244,18 @@ impl Server {
                 };
                 Reply::Map(vec![(Reply::Bulk(b"server".to_vec()), Reply::Bulk(b"model".to_vec()))])
             }
-            [name, ..] if command::needs_memory(name) && self.rng.chance(self.refuses_percent) => {
-                Reply::Error("OOM command not allowed when used memory > 'maxmemory'.")
-            }
             args => command::execute(&mut self.store, self.session.db, args, &mut self.rng),
         }
     }
+}
+
+fn part(tag: Tag, session: Session, args: Args, reply: &Reply, proto: Proto) -> Part {
+    let found_nothing = command::waits(&args[0]) && matches!(reply, Reply::Nil | Reply::NilArray);
+    Part { tag, session, args, reply: reply.encode(proto), failed: matches!(reply, Reply::Error(_)), found_nothing }
+}
+
+/// A request's tag, and the request without it.
+fn split_tag(args: &Args) -> (Option<Tag>, Args) {
+    let tag = args.last().and_then(|arg| std::str::from_utf8(arg).ok()?.strip_prefix('#')?.parse().ok());
+    (tag, args[..args.len() - usize::from(tag.is_some())].to_vec())
 }

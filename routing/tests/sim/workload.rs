@@ -11,6 +11,30 @@ const FAR: Instant = 1_000_000_000;
 /// The arguments of a request, the command's name first.
 pub(crate) type Args = Vec<Vec<u8>>;
 
+/// What a client asks for at once.
+#[derive(Clone, Debug)]
+pub(crate) enum Ask {
+    One(Args),
+    /// MULTI ... EXEC in one batch; without the two.
+    Together(Vec<Args>),
+    /// Waits so many milliseconds at most for an element. Its last argument, the time limit, is left out.
+    Waiting(Args, Option<u64>),
+    /// On a connection of the client's own; a single request may be no transaction.
+    Own {
+        requests: Vec<Args>,
+        transaction: bool,
+    },
+}
+
+impl Ask {
+    pub(crate) fn requests(&self) -> usize {
+        match self {
+            Self::One(_) | Self::Waiting(..) => 1,
+            Self::Together(requests) | Self::Own { requests, .. } => requests.len(),
+        }
+    }
+}
+
 pub(crate) struct Workload {
     rng: Rng,
     keys: u64,
@@ -18,17 +42,74 @@ pub(crate) struct Workload {
     unrepeatable: bool,
     unknown: bool,
     deadlines: bool,
+    calm: bool,
+    /// Of 1000 asks: those of each kind, in the order of [`Ask`] from the second on.
+    shares: [u64; 3],
     values: u64,
 }
 
 impl Workload {
     pub(crate) fn new(rng: Rng, scenario: &Scenario) -> Self {
         let databases = u64::from(scenario.abilities.source.databases);
-        let Scenario { keys, unrepeatable, unknown, deadlines, .. } = *scenario;
-        Self { rng, keys, databases, unrepeatable, unknown, deadlines, values: 0 }
+        let Scenario { keys, unrepeatable, unknown, deadlines, calm, transactions, waiting, sections, .. } = *scenario;
+        let shares = [u64::from(transactions) * 120, u64::from(waiting) * 150, u64::from(sections) * 60];
+        Self { rng, keys, databases, unrepeatable, unknown, deadlines, calm, shares, values: 0 }
     }
 
-    pub(crate) fn next(&mut self, now: Instant) -> Args {
+    pub(crate) fn next(&mut self, now: Instant) -> Ask {
+        let [together, waiting, own] = self.shares;
+        let draw = self.rng.between(0, 1000);
+        if draw < together {
+            let requests = self.rng.between(1, 6);
+            return Ask::Together((0..requests).map(|_| self.inner(now, false)).collect());
+        }
+        if draw < together + waiting {
+            let patience = self.rng.pick(&[Some(5), Some(40), Some(200), None]);
+            return Ask::Waiting(args(&self.waiting()), patience);
+        }
+        if draw < together + waiting + own {
+            let transaction = self.rng.chance(80);
+            let requests = if transaction { self.rng.between(1, 6) } else { 1 };
+            return Ask::Own { requests: (0..requests).map(|at| self.inner(now, at > 0)).collect(), transaction };
+        }
+        Ask::One(self.one(now))
+    }
+
+    /// A request of a transaction.
+    fn inner(&mut self, now: Instant, may_select: bool) -> Args {
+        let line = match self.rng.between(0, 100) {
+            0..10 => self.read(),
+            10..25 => self.text(),
+            25..35 => self.counter(),
+            35..60 => self.list(),
+            60..70 => self.set(),
+            70..74 if self.deadlines => self.racing(now),
+            70..74 => self.expiry(),
+            74..80 => self.across_keys(),
+            80..88 => self.waiting(),
+            88..91 if self.unrepeatable => self.unrepeatable(),
+            91..93 if self.unknown => format!("FROB {} {}", self.key("s"), self.value()),
+            93..94 if !self.calm => format!("NOSUCH {}", self.key("s")),
+            94..96 => "FLUSHDB".into(),
+            96..99 if may_select => format!("SELECT {}", self.rng.between(0, self.databases)),
+            99 if may_select => "SELECT 99".into(),
+            _ => self.text(),
+        };
+        args(&line)
+    }
+
+    fn waiting(&mut self) -> String {
+        let key = self.key("l");
+        match self.rng.between(0, 10) {
+            0..4 => format!("BLPOP {key}"),
+            4 => format!("BRPOP {key}"),
+            5 | 6 => format!("BLPOP {key} {}", self.key("l")),
+            7 => format!("BRPOPLPUSH {key} {}", self.key("l")),
+            _ => format!("BLMOVE {key} {} LEFT RIGHT", self.key("l")),
+        }
+    }
+
+    fn one(&mut self, now: Instant) -> Args {
         let line = match self.rng.between(0, 1000) {
             0..320 => self.read(),
             320..450 => self.text(),
@@ -50,7 +131,7 @@ impl Workload {
             994..995 => "SELECT 99".into(),
             _ => format!("HELLO {}", self.rng.between(2, 4)),
         };
-        let mut args: Args = line.split(' ').map(|arg| arg.as_bytes().to_vec()).collect();
+        let mut args = args(&line);
         // Large enough to be shared between the lanes instead of copied.
         if matches!(&*args[0], b"SET" | b"RPUSH") && self.rng.chance(1) {
             args[2].resize(self.rng.between(17_000, 20_000) as usize, b'.');
@@ -175,4 +256,8 @@ impl Workload {
         self.values += 1;
         format!("v{}", self.values)
     }
+}
+
+fn args(line: &str) -> Args {
+    line.split(' ').map(|arg| arg.as_bytes().to_vec()).collect()
 }

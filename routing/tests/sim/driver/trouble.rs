@@ -10,13 +10,17 @@ use crate::sim::server::Malice;
 
 impl Driver {
     pub(super) fn plan_trouble(&mut self) {
-        let Scenario { cuts, refusals, stalls, malice, operator, .. } = self.scenario;
+        let Scenario { cuts, refusals, stalls, malice, operator, waiting, .. } = self.scenario;
         for side in Side::BOTH {
             self.plan_if(cuts, Event::Cut(side), 300);
             self.plan_if(refusals || stalls || malice, Event::Weather(side), 100);
         }
         self.plan_if(operator, Event::Operate, 150);
         self.plan_if(true, Event::Vanish, 300);
+        self.plan_if(waiting, Event::Unblock, 200);
+        // Without polls everything that is written must wake who waits for it.
+        let polls = waiting && self.rng.chance(30);
+        self.plan_if(polls, Event::Poll, 100);
     }
 
     /// A connection is lost. What was under way to the server may still be executed, what was under way to the pair
@@ -48,6 +52,10 @@ impl Driver {
     pub(super) fn lose(&mut self, side: Side) {
         self.links[side].close();
         self.pair.lost(side, &mut self.crowd);
+        if side == self.pair.authority() {
+            self.checker.lost();
+            self.certain = false;
+        }
         if self.scenario.restarts && self.rng.chance(30) {
             self.say(|_| format!("{side} restarts without its data"));
             self.servers[side].restart();

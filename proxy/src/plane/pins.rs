@@ -1,0 +1,428 @@
+//! Clients with connections of their own: what they send and get, and their turns at the authority.
+//!
+//! While there is a target, what such a connection changes has its place in the lanes' order: the authority's lane is
+//! held until it is empty, the request runs, its effect is enqueued, and the lane goes on. One connection at a time has
+//! such an *exclusive section*.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind};
+
+use interlay_resp::{Limits, ReplyKind, ReplyScan, Request};
+use interlay_routing::{Answer, Clients, Conduct, Executed, Over, Own, Said, SessionCommand, Side, Work};
+
+use super::Plane;
+use crate::pinned::{PinDesk, PinId, senseless};
+use crate::roster::Redirect;
+use crate::session::{Barrier, Decides, error_reply};
+use crate::socket::Socket;
+
+/// Whose turn it is at the authority.
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    waiting: VecDeque<PinId>,
+    holder: Option<PinId>,
+    /// The lane has its turn before the next holder.
+    rests: bool,
+}
+
+impl Plane {
+    // === Coming and going ===
+
+    /// Gives a client its own connection.
+    pub(crate) fn attach_pin(&mut self, place: usize, desk: PinDesk) -> Option<PinId> {
+        let old = self.clients.get_mut(place)?.pin;
+        old.into_iter().for_each(|id| self.leave_pin(id));
+        let id = self.pins.enter(desk);
+        self.clients.get_mut(place)?.pin = Some(id);
+        Some(id)
+    }
+
+    /// A client is gone: what is under way for it goes nowhere.
+    pub(crate) fn client_left(&mut self, place: usize) {
+        self.pair.end_waiting(place as u32, Over::Left, &mut self.clients);
+        if let Some(id) = self.clients.leave(place).and_then(|client| client.pin) {
+            self.leave_pin(id);
+        }
+        self.settle();
+    }
+
+    /// A client's own connection is needed no longer.
+    pub(crate) fn leave_pin(&mut self, id: PinId) {
+        self.turns.waiting.retain(|waiting| *waiting != id);
+        match self.pins.get_mut(id) {
+            // The server will carry it out, whoever is there to hear of it.
+            Some(desk) if desk.in_flight > 0 => desk.orphaned = true,
+            _ => {
+                self.pins.leave(id);
+                self.end_turn(id);
+            }
+        }
+    }
+
+    /// The connection is lost: what was under way gets an answer, and the client, whose state is gone, is closed.
+    pub(crate) fn lose_pin(&mut self, id: PinId, why: &io::Error) {
+        let Some(mut desk) = self.pins.leave(id) else { return };
+        self.turns.waiting.retain(|waiting| *waiting != id);
+        if self.sentinel == Some(id) {
+            self.sentinel = None;
+            self.busy = None;
+        }
+        let held = desk.holds();
+        for (ticket, session, requests) in desk.pin.lost() {
+            let answer = if requests.is_empty() { Answer::ReadLost(desk.side) } else { Answer::OutcomeUnknown(desk.side) };
+            if !requests.is_empty() {
+                self.pair.executed_somewhere(session, &requests);
+            }
+            self.clients.reply(ticket, &answer.to_reply(), true);
+        }
+        if let Some(place) = self.clients.place(desk.owner)
+            && let Some(client) = self.clients.get_mut(place)
+            && client.pin == Some(id)
+        {
+            client.pin = None;
+            client.on_pin = false;
+            if held {
+                tracing::debug!(client = client.id, side = %desk.side, error = %why, "own connection lost: the client is closed");
+                self.clients.kill(place, false);
+            }
+        }
+        self.end_turn(id);
+        self.settle();
+    }
+
+    /// The authority has changed: connections to the one that was are of no use.
+    pub(super) fn leave_pins_of(&mut self, side: Side) {
+        for id in self.pins.ids() {
+            if self.pins.get(id).is_some_and(|desk| desk.side == side) {
+                self.lose_pin(id, &senseless("the authority has changed"));
+            }
+        }
+    }
+
+    // === Requests ===
+
+    /// Whether a request of a client with its own connection can go there now; for one that may change data, that is in an
+    /// exclusive section.
+    pub(super) fn is_pins_turn(&mut self, id: PinId, conduct: Conduct) -> bool {
+        let has_target = self.has_target();
+        let Some(desk) = self.pins.get(id) else { return false };
+        if desk.is_full() {
+            return false;
+        }
+        let waits_there = matches!(conduct, Conduct::Waits(..));
+        if !has_target || self.busy.is_some() || waits_there || self.turns.holder == Some(id) || !desk.pin.writes(&self.catalog, conduct) {
+            return true;
+        }
+        if !self.turns.waiting.contains(&id) {
+            self.turns.waiting.push_back(id);
+        }
+        false
+    }
+
+    /// Sends a request on the client's own connection. With `decides`, the client's next one waits for its reply.
+    pub(super) fn submit_pinned(&mut self, place: usize, id: PinId, request: Request<'_>, conduct: Conduct, decides: Option<Decides>) {
+        let Some(desk) = self.pins.get_mut(id) else { return };
+        let Some(client) = self.clients.get_mut(place) else { return };
+        let exclusive = self.turns.holder == Some(id) && desk.pin.writes(&self.catalog, conduct);
+        if exclusive {
+            let requests = if conduct == Conduct::Own(Own::Exec) { desk.pin.queued() } else { request.bytes() };
+            if let Some(answer) = self.pair.refuses(client.session.db, requests) {
+                if conduct == Conduct::Own(Own::Exec) {
+                    desk.pin.discard(&mut desk.out);
+                    self.pins.wrote(id);
+                }
+                return self.clients.answer(place, &answer.to_reply());
+            }
+            desk.in_flight += 1;
+        }
+        if conduct == Conduct::Own(Own::Monitor) && desk.pin.standing().monitoring {
+            return; // the server does not answer a second one
+        }
+        let seq = client.issue();
+        if matches!(conduct, Conduct::Own(Own::Subscribe(_) | Own::Unsubscribe(_))) {
+            client.unmute(seq);
+        }
+        let session = client.session;
+        if matches!(conduct, Conduct::Waits(..) | Conduct::Own(Own::Read | Own::Wait)) && desk.pin.standing().queued.is_none() {
+            client.blocks(seq);
+        }
+        client.on_pin = true;
+        client.queued(seq, true, Work::Other);
+        let ticket = self.clients.ticket(place, seq);
+        if desk.pin.is_neutral() && desk.pin.is_idle() && conduct != Conduct::Own(Own::Plain) {
+            desk.pin.enter(session, &mut desk.out);
+        }
+        let waits = desk.pin.submit(ticket, request, conduct, &mut desk.out);
+        if let Some(client) = self.clients.get_mut(place)
+            && (waits || decides.is_some())
+        {
+            client.barrier = Some(Barrier { seq, reply: Vec::new(), decides: decides.unwrap_or(Decides::Nothing) });
+        }
+        self.pins.wrote(id);
+    }
+
+    /// The client whose own connection has to exist before this request of `place` can be sent; it redirects to it.
+    pub(super) fn redirect_without_pin(&mut self, place: usize, request: Request<'_>) -> Option<usize> {
+        let to = self.clients.place_of(Redirect::find(request)?.id)?;
+        let has_pin = to == place || self.clients.get_mut(to)?.pin.is_some();
+        (!has_pin).then_some(to)
+    }
+
+    /// Sends CLIENT TRACKING, with the server's id of the client that it redirects to.
+    pub(super) fn track(&mut self, place: usize, id: PinId, request: Request<'_>, conduct: Conduct) {
+        let redirect = Redirect::find(request);
+        let to = redirect.as_ref().and_then(|redirect| self.clients.place_of(redirect.id));
+        let is_on = request.arg(2).is_some_and(|arg| arg.eq_ignore_ascii_case(b"on"));
+        let broadcast = is_on && request.args().skip(3).any(|arg| arg.eq_ignore_ascii_case(b"bcast"));
+        let target = to.and_then(|to| self.clients.get_mut(to)).map(|client| (client.id, client.pin));
+        let server_id = target.and_then(|(_, pin)| {
+            let desk = self.pins.get_mut(pin?)?;
+            desk.is_redirected_to |= is_on;
+            u64::try_from(desk.server_id?).ok()
+        });
+        if let Some(client) = self.clients.get_mut(place) {
+            client.about.redirect = target.zip(server_id).map(|((id, _), server_id)| (id, server_id)).filter(|_| is_on);
+            client.about.broadcast = broadcast;
+        }
+        let Some(redirect) = redirect else { return self.submit_pinned(place, id, request, conduct, None) };
+        // The server has the words for a client that does not exist.
+        let bytes = redirect.rewrite(request, server_id.unwrap_or(0));
+        self.submit_pinned(place, id, Request::new(&bytes, request.argc()), conduct, None);
+    }
+
+    /// What a reply about the redirection must be read with: the server's id of a client, and Interlay's.
+    pub(super) fn redirection(&mut self, place: usize) -> Option<Decides> {
+        let (id, server_id) = self.clients.get_mut(place)?.about.redirect?;
+        Some(Decides::Id(server_id, id))
+    }
+
+    /// Refuses a request inside a transaction, which then cannot be carried out.
+    pub(super) fn refuse_inside(&mut self, place: usize, id: PinId, request: Request<'_>) {
+        let name = String::from_utf8_lossy(request.name()).to_uppercase();
+        let text = format!("ERR interlay: {name} inside MULTI is refused; send it before or after the transaction");
+        self.clients.answer(place, &error_reply(&text));
+        if let Some(desk) = self.pins.get_mut(id) {
+            desk.pin.spoil(&mut desk.out);
+            self.pins.wrote(id);
+        }
+    }
+
+    /// Whether a session command of a client whose connection is in this state is the server's to answer.
+    pub(super) fn is_servers(desk: &PinDesk, command: SessionCommand, resp2: bool) -> bool {
+        let standing = desk.pin.standing();
+        let restricted = resp2 && standing.subscribed() > 0;
+        let leaves = matches!(command, SessionCommand::Quit | SessionCommand::Reset);
+        !leaves && (restricted || standing.queued.is_some())
+    }
+
+    // === Replies ===
+
+    /// Reads what the server of a client's own connection has sent.
+    ///
+    /// # Errors
+    /// Why the connection has to end. Nothing being there is no error.
+    pub(crate) fn read_pin(&mut self, id: PinId, socket: &Socket) -> io::Result<()> {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let result = match socket.read(&mut scratch) {
+            Ok(0) => Err(ErrorKind::UnexpectedEof.into()),
+            Ok(n) => self.receive_pinned(id, scratch.get(..n).unwrap_or_default()),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
+            Err(error) => Err(error),
+        };
+        self.scratch = scratch;
+        self.settle();
+        result
+    }
+
+    /// Writes what waits for a client's own connection, whose socket takes bytes again.
+    pub(crate) fn flush_pin(&mut self, id: PinId) {
+        if let Some(desk) = self.pins.get_mut(id) {
+            desk.flush();
+            if !desk.is_full()
+                && let Some(place) = self.clients.place(desk.owner)
+            {
+                self.clients.wake(place);
+            }
+        }
+    }
+
+    fn receive_pinned(&mut self, id: PinId, mut bytes: &[u8]) -> io::Result<()> {
+        let limits = Limits::of_replies();
+        while !bytes.is_empty() {
+            let Some(desk) = self.pins.get_mut(id) else { return Ok(()) };
+            match desk.scanner.scan(bytes, &limits).map_err(senseless)? {
+                ReplyScan::NeedMore => {
+                    match desk.pin.streams(desk.scanner.kind()) {
+                        Some(ticket) => {
+                            let kept = std::mem::take(&mut desk.partial);
+                            self.clients.reply(ticket, &kept, false);
+                            self.clients.reply(ticket, bytes, false);
+                        }
+                        None => desk.partial.extend_from_slice(bytes),
+                    }
+                    return Ok(());
+                }
+                ReplyScan::Complete { len, kind } => {
+                    let (piece, rest) = bytes.split_at(len);
+                    bytes = rest;
+                    let mut partial = std::mem::take(&mut desk.partial);
+                    if partial.is_empty() {
+                        self.answered_pinned(id, piece, kind)?;
+                    } else {
+                        partial.extend_from_slice(piece);
+                        self.answered_pinned(id, &partial, kind)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn answered_pinned(&mut self, id: PinId, reply: &[u8], kind: ReplyKind) -> io::Result<()> {
+        let Some(desk) = self.pins.get_mut(id) else { return Ok(()) };
+        match desk.pin.answered(reply, kind) {
+            Said::Push => {
+                if let Some(place) = self.clients.place(desk.owner)
+                    && !(desk.pin.standing().monitoring && is_of_interlay(reply))
+                {
+                    let redirect = self.clients.get_mut(place).and_then(|client| client.about.redirect);
+                    match redirect.filter(|_| reply.starts_with(REDIRECTION_BROKEN)) {
+                        Some((id, _)) => self.clients.push(place, &[REDIRECTION_BROKEN, b":", id.to_string().as_bytes(), b"\r\n"].concat()),
+                        None => self.clients.push(place, reply),
+                    }
+                }
+            }
+            Said::Reply { ticket, whole } => self.clients.reply(ticket, reply, whole),
+            Said::Swallowed if self.sentinel == Some(id) => {
+                self.busy = reply.starts_with(b"-BUSY").then(|| reply.to_vec());
+                self.clients.wake_paused();
+            }
+            Said::Swallowed => {}
+            Said::Unasked => return Err(senseless("a reply to no request")),
+            Said::Executed { ticket, session, requests, transaction } => {
+                let ordered = desk.in_flight > 0;
+                desk.in_flight -= u32::from(ordered);
+                let owner = desk.owner;
+                if ordered || transaction || !self.has_target() {
+                    let executed = Executed { ticket, session, requests: &requests, transaction, reply };
+                    let db = self.pair.executed(executed, &mut self.clients);
+                    if let Some(desk) = self.pins.get_mut(id).filter(|_| transaction) {
+                        desk.pin.left_in(db);
+                        let place = self.clients.place(owner);
+                        if let Some(client) = place.and_then(|place| self.clients.get_mut(place)) {
+                            client.session.db = db;
+                            if kind == ReplyKind::Array {
+                                client.take_name(&requests);
+                            }
+                        }
+                    }
+                } else {
+                    if !matches!(kind, ReplyKind::Nil | ReplyKind::Error) {
+                        self.pair.executed_somewhere(session, &requests);
+                    }
+                    self.clients.reply(ticket, reply, true);
+                }
+                self.end_turn_if_done(id);
+            }
+        }
+        Ok(())
+    }
+
+    // === A busy server ===
+
+    /// Looks whether a script keeps the authority from answering. While nothing moves, a connection of Interlay's own asks
+    /// how the server is; true if there is none yet.
+    pub(super) fn wants_sentinel(&mut self) -> bool {
+        let authority = self.pair.authority();
+        let in_flight = self.turns.holder.and_then(|id| self.pins.get(id)).map_or(0, |desk| desk.in_flight);
+        let waits = self.pair.unanswered(authority).0 > 0 || in_flight > 0;
+        let stamp = (self.pair.moved(authority), self.turns.holder);
+        if !waits || std::mem::replace(&mut self.stamp, stamp) != stamp {
+            self.busy = None;
+            return false;
+        }
+        let Some(id) = self.sentinel else { return self.lanes[authority].status.connected };
+        if let Some(desk) = self.pins.get_mut(id).filter(|desk| desk.pin.is_idle()) {
+            desk.pin.swallow(&["PING"], &mut desk.out);
+            self.pins.wrote(id);
+            self.pins.flush();
+        }
+        false
+    }
+
+    /// Whether a script keeps the authority busy.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.busy.is_some()
+    }
+
+    /// Takes the connection that asks how the server is.
+    pub(crate) fn post_sentinel(&mut self, desk: PinDesk) -> Option<PinId> {
+        let id = (desk.side == self.pair.authority()).then(|| self.pins.enter(desk));
+        self.sentinel = id;
+        id
+    }
+
+    // === Turns ===
+
+    fn end_turn_if_done(&mut self, id: PinId) {
+        let desk = self.pins.get(id);
+        if desk.is_some_and(|desk| desk.in_flight == 0 && desk.orphaned) {
+            self.pins.leave(id);
+        }
+        if desk_is_done(self.pins.get(id)) {
+            self.end_turn(id);
+        }
+    }
+
+    /// The holder's client has had its turn: without anything under way it is over.
+    pub(super) fn end_idle_turn(&mut self, place: usize) {
+        let pin = self.clients.get_mut(place).and_then(|client| client.pin);
+        if let Some(id) = pin.filter(|id| self.turns.holder == Some(*id)) {
+            self.end_turn_if_done(id);
+        }
+    }
+
+    fn end_turn(&mut self, id: PinId) {
+        if self.turns.holder == Some(id) {
+            self.turns.holder = None;
+            // Those who waited for the lane go first, once.
+            self.turns.rests = self.clients.some_wait();
+            self.pair.hold(false, &mut self.clients);
+        }
+    }
+
+    /// Gives the next turn, if it is time for it.
+    pub(super) fn give_turn(&mut self) {
+        if self.turns.waiting.is_empty() || self.turns.holder.is_some() {
+            return;
+        }
+        if std::mem::take(&mut self.turns.rests) {
+            return;
+        }
+        self.pair.hold(true, &mut self.clients);
+        if !self.pair.is_exclusive() {
+            return;
+        }
+        while let Some(id) = self.turns.waiting.pop_front() {
+            let place = self.pins.get(id).and_then(|desk| self.clients.place(desk.owner));
+            if let Some(place) = place {
+                self.turns.holder = Some(id);
+                return self.clients.wake(place);
+            }
+        }
+        self.pair.hold(false, &mut self.clients);
+    }
+}
+
+/// The push that tells of a redirection whose target is gone, up to the id.
+const REDIRECTION_BROKEN: &[u8] = b">2\r\n$21\r\ntracking-redir-broken\r\n";
+
+/// Whether a line of MONITOR shows a command by which a lane, or a client's own connection, is made ready.
+fn is_of_interlay(line: &[u8]) -> bool {
+    let command = line.splitn(2, |byte| *byte == b']').nth(1).unwrap_or_default();
+    [&b" \"HELLO\""[..], b" \"SELECT\"", b" \"CLIENT\" \"ID\"", b" \"CLIENT\" \"SETNAME\""].iter().any(|own| command.starts_with(own))
+}
+
+fn desk_is_done(desk: Option<&PinDesk>) -> bool {
+    desk.is_none_or(|desk| desk.in_flight == 0)
+}

@@ -1,0 +1,157 @@
+//! Transactions, and what clients do on connections of their own: changes that reach the secondary together.
+
+use interlay_resp::requests;
+
+use super::{Clients, Executed, LanePair};
+use crate::answer::Answer;
+use crate::effect::Effect;
+use crate::keys::Keys;
+use crate::lane::{Asked, Entry, Expect, Held, Job, Session, Ticket};
+use crate::policy::Policy;
+use crate::transaction::{Part, Repeat, parts};
+
+/// What became of changes that were to reach the secondary.
+enum Mirrored {
+    /// They are on its lane.
+    Queued,
+    /// There were none.
+    Nothing,
+    /// Not all of them can go there; their keys are dirty.
+    Short,
+}
+
+impl LanePair {
+    /// The authority has answered the EXEC of its front request, a whole transaction.
+    pub(super) fn transacted(&mut self, asked: Asked, confirms: bool, reply: &[u8], clients: &mut impl Clients) {
+        if !self.has_target {
+            return clients.reply(asked.ticket, reply, true);
+        }
+        let entry = self.lanes[self.authority].log.front(asked.len).to_vec();
+        let (parts, _) = parts(&self.keys.catalog, asked.session.db, requests(&entry), reply, &self.limits.resp);
+        self.changed(asked.ticket, asked.session, &parts, confirms, reply, clients);
+    }
+
+    /// What a client's own connection has done on the authority while the lane was [`LanePair::is_exclusive`]: puts its
+    /// effect onto the secondary's lane, and then answers the client. Gives the database that is left behind.
+    pub fn executed(&mut self, executed: Executed<'_>, clients: &mut impl Clients) -> u32 {
+        let Executed { ticket, session, requests: entry, transaction, reply } = executed;
+        let array;
+        // A request that was carried out alone is seen as the only one of a transaction.
+        let replies = if transaction {
+            reply
+        } else {
+            array = [b"*1\r\n", reply].concat();
+            &array
+        };
+        let (parts, db) = parts(&self.keys.catalog, session.db, requests(entry), replies, &self.limits.resp);
+        if self.has_target {
+            self.changed(ticket, session, &parts, self.confirms(), reply, clients);
+            self.try_parked(clients);
+        } else {
+            clients.reply(ticket, reply, true);
+        }
+        db
+    }
+
+    /// What was done on the authority by a connection whose place in the order nobody knows, or whose outcome: the keys
+    /// may differ.
+    pub fn executed_somewhere(&mut self, session: Session, entry: &[u8]) {
+        if !self.has_target {
+            return;
+        }
+        if self.policy == Policy::BestEffort {
+            self.counters.forgotten += 1;
+        } else {
+            self.keys.mark_written(&mut self.dirty, session.db, entry, false);
+        }
+    }
+
+    /// The authority has carried out `parts`: lets the secondary and those who wait know, and then the client.
+    pub(super) fn changed(
+        &mut self,
+        ticket: Ticket,
+        session: Session,
+        parts: &[Part<'_>],
+        confirms: bool,
+        reply: &[u8],
+        clients: &mut impl Clients,
+    ) {
+        self.counters.writes += parts.len() as u64;
+        if !self.parked.is_empty() {
+            parts.iter().for_each(|part| self.keys.touch(&mut self.parked, part.db, part.request, part.effect));
+        }
+        let held = confirms.then(|| Held::from(reply));
+        match self.mirror_together(ticket, session, parts, held) {
+            Mirrored::Queued if confirms => {} // the client hears of it when the secondary has accepted it
+            Mirrored::Short if confirms => {
+                self.counters.failed_writes += 1;
+                clients.reply(ticket, &Answer::SecondaryLost(!self.authority).to_reply(), true);
+            }
+            _ => clients.reply(ticket, reply, true),
+        }
+    }
+
+    /// Puts changes onto the secondary's lane, several of them as one transaction. Those that cannot go there leave their
+    /// keys dirty.
+    fn mirror_together(&mut self, ticket: Ticket, session: Session, parts: &[Part<'_>], held: Option<Held>) -> Mirrored {
+        let mut going = Vec::with_capacity(parts.len());
+        let mut settles = false;
+        for part in parts {
+            match self.obstacle(part) {
+                Some(_) if part.effect == Effect::Broadcast => {}
+                Some(()) if self.policy == Policy::BestEffort => self.counters.forgotten += 1,
+                Some(()) => self.keys.mark_written(&mut self.dirty, part.db, part.request.bytes(), false),
+                None => {
+                    // At once: what is marked behind a flush stays so.
+                    if part.effect.settles() && !self.dirty.is_empty() {
+                        settles = true;
+                        Keys::flush(&mut self.dirty, part.db, part.effect, part.request);
+                    }
+                    going.push(*part);
+                }
+            }
+        }
+        let Some(first) = going.first() else { return if parts.is_empty() { Mirrored::Nothing } else { Mirrored::Short } };
+        let repeat = Repeat::of(&going);
+        let (authority, secondary) = self.lanes.both_mut(self.authority);
+        let proto = authority.proto_for(session.proto);
+        let session = Session { db: first.db, proto };
+        secondary.enter(session);
+        secondary.log.push(&repeat.bytes);
+        secondary.left_in(repeat.db);
+        let expect = match first.effect {
+            Effect::Broadcast if going.len() == 1 => Expect::NoError,
+            _ if going.iter().any(|part| part.effect == Effect::Broadcast) => Expect::NoErrorAmong,
+            _ => Expect::of(&repeat.expected, secondary.proto_for(proto) == proto),
+        };
+        let asked = Asked { len: repeat.bytes.len(), ticket, session };
+        let job = Job::Effect { expect, held: if going.len() == parts.len() { held } else { None } };
+        secondary.awaiting.push_back(Entry { asked, replies: repeat.replies, job });
+        self.counters.effects += 1;
+        if going.iter().any(|part| part.effect.crosses_dbs()) {
+            self.crossing_until = self.counters.effects;
+        }
+        if settles {
+            self.settling_until = self.counters.effects;
+        }
+        if going.len() == parts.len() { Mirrored::Queued } else { Mirrored::Short }
+    }
+
+    /// Counts what keeps a change from the secondary's lane, if anything does.
+    fn obstacle(&mut self, part: &Part<'_>) -> Option<()> {
+        let secondary = &self.lanes[!self.authority];
+        let count = if !secondary.is_up() || !secondary.has_db(part.db) {
+            &mut self.counters.skipped_down
+        } else if secondary.queued_bytes() >= self.limits.effect_queue_bytes_max {
+            &mut self.counters.skipped_full
+        } else if matches!(part.effect, Effect::Unrepeatable(_)) {
+            &mut self.counters.skipped_unrepeatable
+        } else if !part.effect.settles() && self.keys.any_dirty(&self.dirty, part.db, part.request) {
+            &mut self.counters.skipped_dirty
+        } else {
+            return None;
+        };
+        *count += 1;
+        Some(())
+    }
+}

@@ -1,0 +1,173 @@
+//! Commands that wait: tried on the lane, and again when a key of theirs is written.
+//!
+//! A try is the command between MULTI and EXEC, where it takes what there is and never waits. So a pop has its place in
+//! the lane's order, and its effect goes to the secondary as any other.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use interlay_resp::Proto;
+
+use super::{Admission, Clients, LanePair, Submission};
+use crate::conduct::Work;
+use crate::effect::Effect;
+use crate::lane::{Asked, Entry, Job};
+use crate::parked::{Arrival, Over, Waiter};
+use crate::transaction::{Part, elements};
+
+/// What of an error tells that a key holds another type. Who waits already goes on waiting, as in Redis.
+const WRONG_TYPE: &[u8] = b"-WRONGTYPE";
+
+/// Commands with a second key, to which they move what they take from the first.
+const MOVES: [&[u8]; 2] = [b"blmove", b"brpoplpush"];
+
+impl LanePair {
+    /// Takes a command that waits for one of its keys, until `until`, and tries it. There is a target.
+    pub fn submit_waiting(
+        &mut self,
+        submission: Submission<'_>,
+        effect: Effect,
+        until: Option<Instant>,
+        clients: &mut impl Clients,
+    ) -> Admission {
+        if !self.takes_requests() {
+            return Admission::Held;
+        }
+        let Submission { ticket, session, request, .. } = submission;
+        if let Some(answer) = self.refusal(&Submission { work: Work::Write(effect), ..submission }) {
+            clients.reply(ticket, &answer.to_reply(), true);
+            return Admission::Answered;
+        }
+        self.counters.requests += 1;
+        let mut bytes = Vec::with_capacity(request.bytes().len() + 32);
+        interlay_resp::encode_request(["MULTI"], &mut bytes);
+        bytes.extend_from_slice(request.bytes());
+        interlay_resp::encode_request(["EXEC"], &mut bytes);
+        let mut keys = self.keys.copied(request);
+        // What is moved is waited for, and not where it goes.
+        if MOVES.iter().any(|name| request.name().eq_ignore_ascii_case(name)) {
+            keys.truncate(1);
+        }
+        self.parked.enter(ticket, session, bytes, effect, until, keys);
+        self.try_parked(clients);
+        Admission::Parked
+    }
+
+    /// Clients that wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.parked.len()
+    }
+
+    /// Whether the client in this place waits.
+    #[must_use]
+    pub fn is_waiting(&self, client: u32) -> bool {
+        self.parked.has_client(client)
+    }
+
+    /// Ends a client's waiting; false if it does not wait.
+    pub fn end_waiting(&mut self, client: u32, over: Over, clients: &mut impl Clients) -> bool {
+        let (waits, waiter) = self.parked.end(client, over);
+        if let Some(waiter) = waiter {
+            tell(&waiter, over, clients);
+        }
+        self.try_parked(clients);
+        waits
+    }
+
+    /// Ends the waiting of those whose time is up.
+    pub fn expire_waiting(&mut self, now: Instant, clients: &mut impl Clients) {
+        while let Some(waiter) = self.parked.expire(now) {
+            tell(&waiter, Over::Timeout, clients);
+        }
+    }
+
+    /// Tries up to `most` of those who wait, each in its turn: somebody else may have written their keys.
+    pub fn poll_waiting(&mut self, most: usize, clients: &mut impl Clients) {
+        self.parked.poll(most);
+        self.try_parked(clients);
+    }
+
+    /// Puts the tries that are due onto the authority's lane.
+    pub(super) fn try_parked(&mut self, clients: &mut impl Clients) {
+        while self.parked.is_due() && self.takes_requests() && self.lanes[self.authority].is_up() {
+            let Some(arrival) = self.parked.next_due() else { return };
+            let Some(waiter) = self.parked.get(arrival) else { continue };
+            let (ticket, session, effect) = (waiter.ticket, waiter.session, waiter.effect);
+            let request = Bytes::copy_from_slice(&waiter.request);
+            if self.confirms()
+                && let Some(command) = interlay_resp::requests(&request).nth(1)
+                && let Some(answer) = self.refused_write(session.db, command, effect)
+            {
+                self.cannot_be_served(arrival);
+                clients.reply(ticket, &answer.to_reply(), true);
+                continue;
+            }
+            let confirms = self.confirms();
+            let lane = &mut self.lanes[self.authority];
+            lane.enter(session);
+            lane.log.push(&request);
+            let job = Job::Try { waiter: arrival, confirms, refused: None };
+            lane.awaiting.push_back(Entry { asked: Asked { len: request.len(), ticket, session }, replies: 3, job });
+        }
+    }
+
+    /// The authority has answered a try.
+    pub(super) fn tried(
+        &mut self,
+        asked: Asked,
+        arrival: Arrival,
+        confirms: bool,
+        refused: Option<&[u8]>,
+        reply: &[u8],
+        clients: &mut impl Clients,
+    ) {
+        let found = refused.or_else(|| elements(reply, &self.limits.resp).next().map(|(element, _)| element)).unwrap_or(reply);
+        let is_new = self.parked.get(arrival).is_some_and(|waiter| waiter.is_new);
+        let failed = matches!(found.first(), Some(b'-' | b'!'));
+        if is_nil(found) || (!is_new && found.starts_with(WRONG_TYPE)) {
+            if failed {
+                self.parked.pass_on(arrival);
+            }
+            if let Some((waiter, over)) = self.parked.found_nothing(arrival) {
+                tell(&waiter, over, clients);
+            }
+            return;
+        }
+        if failed {
+            self.cannot_be_served(arrival);
+            return clients.reply(asked.ticket, found, true);
+        }
+        let Some(waiter) = self.parked.leave(arrival) else { return };
+        let Some(request) = interlay_resp::requests(&waiter.request).nth(1) else { return };
+        let part = Part { db: waiter.session.db, request, effect: waiter.effect, reply: found, waits: true };
+        self.changed(asked.ticket, asked.session, &[part], confirms, found, clients);
+    }
+
+    /// A waiter waits no longer, and has not taken what its keys may hold: it is the next one's turn.
+    pub(super) fn cannot_be_served(&mut self, arrival: Arrival) {
+        self.parked.pass_on(arrival);
+        self.parked.leave(arrival);
+    }
+
+    /// The lane was lost before the try was sent.
+    pub(super) fn try_later(&mut self, arrival: Arrival, clients: &mut impl Clients) {
+        if let Some((waiter, over)) = self.parked.not_tried(arrival) {
+            tell(&waiter, over, clients);
+        }
+    }
+}
+
+fn is_nil(reply: &[u8]) -> bool {
+    matches!(reply, b"_\r\n" | b"$-1\r\n" | b"*-1\r\n")
+}
+
+/// Answers a waiter that waits no longer.
+fn tell(waiter: &Waiter, over: Over, clients: &mut impl Clients) {
+    let reply: &[u8] = match (over, waiter.session.proto) {
+        (Over::UnblockedWithError, _) => b"-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n",
+        (_, Proto::Resp2) => b"*-1\r\n",
+        (_, Proto::Resp3) => b"_\r\n",
+    };
+    clients.reply(waiter.ticket, reply, true);
+}

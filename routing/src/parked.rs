@@ -1,0 +1,268 @@
+//! Clients that wait for a key to have something to take, in the order in which they came.
+//!
+//! In: waiters, keys that were written, answers to tries. Out: whose turn it is. Invariant: of the waiters for a key
+//! only the first is tried, so that whoever came first is served first; a waiter has at most one try under way.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Instant;
+
+use crate::effect::Effect;
+use crate::lane::{Session, Ticket};
+
+/// Names a waiter; a later one has a higher number.
+pub(crate) type Arrival = u64;
+
+/// A client's command that waits.
+#[derive(Debug)]
+pub(crate) struct Waiter {
+    pub(crate) ticket: Ticket,
+    pub(crate) session: Session,
+    /// The command between MULTI and EXEC, so that it takes what there is and does not wait.
+    pub(crate) request: Vec<u8>,
+    pub(crate) effect: Effect,
+    pub(crate) until: Option<Instant>,
+    /// Without a try so far it is not known to be a command that can be served at all.
+    pub(crate) is_new: bool,
+    keys: Vec<Box<[u8]>>,
+    trying: bool,
+    /// One of its keys was written since the try began.
+    again: bool,
+    /// What it gets instead of a further try.
+    over: Option<Over>,
+}
+
+/// Why a waiter waits no longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// Its time is up.
+    Timeout,
+    /// Another client said so, as if its time were up.
+    Unblocked,
+    /// Another client said so, as an error.
+    UnblockedWithError,
+    /// It is gone.
+    Left,
+}
+
+/// All clients that wait.
+#[derive(Debug, Default)]
+pub(crate) struct Parked {
+    waiters: BTreeMap<Arrival, Waiter>,
+    /// By database and key.
+    by_key: HashMap<u32, HashMap<Box<[u8]>, BTreeSet<Arrival>>>,
+    by_client: HashMap<u32, Arrival>,
+    deadlines: BTreeSet<(Instant, Arrival)>,
+    arrivals: Arrival,
+    /// Waiters to be tried as soon as the lane takes requests.
+    due: BTreeSet<Arrival>,
+    /// Up to which waiter the slow poll has come.
+    polled: Arrival,
+}
+
+impl Parked {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiters.is_empty()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.waiters.len()
+    }
+
+    /// Whether this client waits.
+    pub(crate) fn has_client(&self, client: u32) -> bool {
+        self.by_client.contains_key(&client)
+    }
+
+    /// Takes a new waiter, whose first try is due; and first those that came before it for the same keys.
+    pub(crate) fn enter(
+        &mut self,
+        ticket: Ticket,
+        session: Session,
+        request: Vec<u8>,
+        effect: Effect,
+        until: Option<Instant>,
+        keys: Vec<Box<[u8]>>,
+    ) -> Arrival {
+        self.arrivals += 1;
+        let arrival = self.arrivals;
+        for key in &keys {
+            self.touch(session.db, key);
+            self.by_key.entry(session.db).or_default().entry(key.clone()).or_default().insert(arrival);
+        }
+        self.by_client.insert(ticket.client, arrival);
+        self.deadlines.extend(until.map(|until| (until, arrival)));
+        let waiter = Waiter { ticket, session, request, effect, until, is_new: true, keys, trying: false, again: false, over: None };
+        self.waiters.insert(arrival, waiter);
+        self.due.insert(arrival);
+        arrival
+    }
+
+    /// The first who waits for a key.
+    fn first(&self, db: u32, key: &[u8]) -> Option<Arrival> {
+        self.by_key.get(&db)?.get(key)?.first().copied()
+    }
+
+    /// A key was written: the first who waits for it is to be tried.
+    pub(crate) fn touch(&mut self, db: u32, key: &[u8]) {
+        if let Some(arrival) = self.first(db, key) {
+            self.wake(arrival);
+        }
+    }
+
+    /// A key is about to be written with at most `count` things to take: the first who wait for it are to be tried behind
+    /// the write. Whoever has a try under way already is tried again, and nobody overtakes it.
+    pub(crate) fn foresee(&mut self, db: u32, key: &[u8], count: usize) {
+        let Some(arrivals) = self.by_key.get(&db).and_then(|keys| keys.get(key)) else { return };
+        let first: Vec<Arrival> = arrivals.iter().take(count).copied().collect();
+        for arrival in first {
+            self.wake(arrival);
+            if self.waiters.get(&arrival).is_some_and(|waiter| waiter.trying) {
+                return;
+            }
+        }
+    }
+
+    /// A waiter cannot take what its keys hold: those who are next for them are to be tried.
+    pub(crate) fn pass_on(&mut self, arrival: Arrival) {
+        let Some(waiter) = self.waiters.get(&arrival) else { return };
+        let Some(by_key) = self.by_key.get(&waiter.session.db) else { return };
+        let behind = |key| by_key.get(key)?.range(arrival + 1..).next().copied();
+        let next: Vec<Arrival> = waiter.keys.iter().filter_map(behind).collect();
+        next.into_iter().for_each(|arrival| self.wake(arrival));
+    }
+
+    /// Any key may have been written.
+    pub(crate) fn touch_everything(&mut self) {
+        let first: Vec<Arrival> = self.by_key.values().flat_map(HashMap::values).filter_map(|arrivals| arrivals.first().copied()).collect();
+        first.into_iter().for_each(|arrival| self.wake(arrival));
+    }
+
+    /// Up to `most` of those who are first for a key are to be tried, each in its turn.
+    pub(crate) fn poll(&mut self, most: usize) {
+        let is_first = |arrival: Arrival, waiter: &Waiter| {
+            let db = waiter.session.db;
+            waiter.keys.iter().any(|key| self.first(db, key) == Some(arrival))
+        };
+        let from = self.waiters.range(self.polled + 1..);
+        let turn: Vec<Arrival> =
+            from.filter(|(arrival, waiter)| is_first(**arrival, waiter)).map(|(arrival, _)| *arrival).take(most).collect();
+        self.polled = if turn.len() == most { turn.last().copied().unwrap_or_default() } else { 0 };
+        turn.into_iter().for_each(|arrival| self.wake(arrival));
+    }
+
+    fn wake(&mut self, arrival: Arrival) {
+        match self.waiters.get_mut(&arrival) {
+            Some(waiter) if waiter.trying => waiter.again = true,
+            Some(_) => drop(self.due.insert(arrival)),
+            None => {}
+        }
+    }
+
+    /// The next waiter to be tried, whose try begins now.
+    pub(crate) fn next_due(&mut self) -> Option<Arrival> {
+        let arrival = self.due.pop_first()?;
+        if let Some(waiter) = self.waiters.get_mut(&arrival) {
+            waiter.trying = true;
+            waiter.again = false;
+        }
+        Some(arrival)
+    }
+
+    /// Whether a try is due.
+    pub(crate) fn is_due(&self) -> bool {
+        !self.due.is_empty()
+    }
+
+    /// A try was not made after all: it is due again, or the waiter is over and handed out.
+    pub(crate) fn not_tried(&mut self, arrival: Arrival) -> Option<(Waiter, Over)> {
+        let waiter = self.waiters.get_mut(&arrival)?;
+        waiter.trying = false;
+        waiter.again = true;
+        match waiter.over {
+            Some(over) => self.leave(arrival).map(|waiter| (waiter, over)),
+            None => {
+                self.due.insert(arrival);
+                None
+            }
+        }
+    }
+
+    pub(crate) fn get(&self, arrival: Arrival) -> Option<&Waiter> {
+        self.waiters.get(&arrival)
+    }
+
+    /// A try has found nothing: the waiter waits on, or is over and handed out.
+    pub(crate) fn found_nothing(&mut self, arrival: Arrival) -> Option<(Waiter, Over)> {
+        let waiter = self.waiters.get_mut(&arrival)?;
+        waiter.trying = false;
+        waiter.is_new = false;
+        match waiter.over {
+            Some(over) => self.leave(arrival).map(|waiter| (waiter, over)),
+            None => {
+                if waiter.again {
+                    self.due.insert(arrival);
+                }
+                None
+            }
+        }
+    }
+
+    /// The waiter is served, or cannot be: takes it out.
+    pub(crate) fn leave(&mut self, arrival: Arrival) -> Option<Waiter> {
+        let waiter = self.waiters.remove(&arrival)?;
+        let was_due = self.due.remove(&arrival);
+        for key in &waiter.keys {
+            if let Some(keys) = self.by_key.get_mut(&waiter.session.db)
+                && let Some(arrivals) = keys.get_mut(key)
+            {
+                arrivals.remove(&arrival);
+                if arrivals.is_empty() {
+                    keys.remove(key);
+                }
+            }
+            // What it was to be tried for is now the next one's turn.
+            if waiter.again || was_due {
+                self.touch(waiter.session.db, key);
+            }
+        }
+        if self.by_client.get(&waiter.ticket.client) == Some(&arrival) {
+            self.by_client.remove(&waiter.ticket.client);
+        }
+        if let Some(until) = waiter.until {
+            self.deadlines.remove(&(until, arrival));
+        }
+        Some(waiter)
+    }
+
+    /// Ends a client's waiting: at once, handing the waiter out, or when its try has found nothing. None of both if it
+    /// does not wait.
+    pub(crate) fn end(&mut self, client: u32, over: Over) -> (bool, Option<Waiter>) {
+        let Some(arrival) = self.by_client.get(&client).copied() else { return (false, None) };
+        if over == Over::Left {
+            // The place may have another client while the try is under way.
+            self.by_client.remove(&client);
+        }
+        (true, self.end_arrival(arrival, over))
+    }
+
+    fn end_arrival(&mut self, arrival: Arrival, over: Over) -> Option<Waiter> {
+        match self.waiters.get_mut(&arrival) {
+            Some(waiter) if waiter.trying || (waiter.is_new && self.due.contains(&arrival) && over != Over::Left) => {
+                waiter.over.get_or_insert(over);
+                None
+            }
+            _ => self.leave(arrival),
+        }
+    }
+
+    /// Waiters whose time is up, one at a time.
+    pub(crate) fn expire(&mut self, now: Instant) -> Option<Waiter> {
+        while let Some((until, arrival)) = self.deadlines.first().copied().filter(|(until, _)| *until <= now) {
+            self.deadlines.remove(&(until, arrival));
+            if let Some(waiter) = self.end_arrival(arrival, Over::Timeout) {
+                return Some(waiter);
+            }
+        }
+        None
+    }
+}
