@@ -54,12 +54,15 @@ impl Authenticator {
         // Never closed, so that there is always a turn.
         let _turn = self.at_once.acquire().await;
         let mut connection = Connection::open(&self.source.endpoint, self.source.tls.as_ref()).await?;
-        let verdict = connection.call(&credentials(user, password)).await?;
-        let id = match verdict {
-            Frame::SimpleError { .. } => None,
-            _ if user.unwrap_or(b"default") == self.lane_user().as_bytes() => None,
-            _ => connection.settle_in(session, &[]).await?,
+        let is_lanes = user.unwrap_or(b"default") == self.lane_user().as_bytes();
+        // With the lane's rights, because the user may have none to any of this.
+        let id = if is_lanes {
+            None
+        } else {
+            connection.authenticate(&self.source.endpoint).await?;
+            connection.settle_in(session, &[]).await?
         };
+        let verdict = connection.call(&credentials(user, password)).await?;
         Ok((verdict, connection, id))
     }
 }

@@ -123,17 +123,6 @@ impl Client {
         self.muted.pop_back_if(|muted| *muted == seq);
     }
 
-    /// Takes the name that a transaction's requests have set.
-    pub(crate) fn take_name(&mut self, requests: &[u8]) {
-        let names = interlay_resp::requests(requests).filter(|request| {
-            let arg = |index| request.arg(index).unwrap_or_default();
-            arg(0).eq_ignore_ascii_case(b"client") && arg(1).eq_ignore_ascii_case(b"setname")
-        });
-        if let Some(name) = names.last().and_then(|request| request.arg(2)) {
-            self.about.name = name.to_vec();
-        }
-    }
-
     /// Its request `seq` waits for something to come.
     pub(crate) fn blocks(&mut self, seq: Seq) {
         self.blocked = Some(seq);

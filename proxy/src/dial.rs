@@ -146,7 +146,10 @@ impl Connection {
     }
 
     /// Authenticates with an endpoint's own credentials, if it has any.
-    async fn authenticate(&mut self, endpoint: &Endpoint) -> Result<(), DialError> {
+    ///
+    /// # Errors
+    /// Every [`DialError`].
+    pub(crate) async fn authenticate(&mut self, endpoint: &Endpoint) -> Result<(), DialError> {
         let Some(password) = &endpoint.password else { return Ok(()) };
         let credentials = credentials(endpoint.user.as_deref().map(str::as_bytes), password.expose().as_bytes());
         self.demand("AUTH", &credentials).await.map(drop)
@@ -279,7 +282,7 @@ impl Connection {
 
 /// The arguments of AUTH.
 pub(crate) fn credentials<'a>(user: Option<&'a [u8]>, password: &'a [u8]) -> Vec<&'a [u8]> {
-    [b"AUTH".as_slice()].into_iter().chain(user).chain([password]).collect()
+    [b"auth".as_slice()].into_iter().chain(user).chain([password]).collect()
 }
 
 fn integer(frame: &Frame) -> Option<i64> {

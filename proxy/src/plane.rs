@@ -14,13 +14,14 @@ use bytes::{Bytes, BytesMut};
 use interlay_resp::{Form, Limits, Proto, Request, RequestScanner, Scan};
 use interlay_routing::command::{CommandId, Flags};
 use interlay_routing::{
-    Admission, BySide, Catalog, Conduct, Effect, LaneError, LanePair, Own, SHARE_FROM_BYTES, SessionCommand, Side, Submission, TimeoutAt,
-    Work,
+    Admission, BySide, Catalog, Conduct, Effect, LaneError, LanePair, Own, SHARE_FROM_BYTES, SessionCommand, Side, Submission, Ticket,
+    TimeoutAt, Work,
 };
 use tokio::sync::Notify;
 
 use crate::clients::ClientTable;
 use crate::pinned::{PinDesk, PinId, Pins};
+use crate::roster::ReplyMode;
 use crate::session::{self, Ask, Barrier, Credentials, Decides, Hello, Outcome};
 use crate::socket::Socket;
 use crate::status::SideStatus;
@@ -30,6 +31,8 @@ mod control;
 mod pins;
 
 pub(crate) use control::Change;
+
+use about::About;
 
 /// The plane as its tasks hold it.
 pub(crate) type Shared = Rc<RefCell<Plane>>;
@@ -89,6 +92,7 @@ enum Road {
     Together {
         len: usize,
         replies: u32,
+        writes: bool,
     },
     /// It would need a connection of its own, and there is none to be had.
     Nowhere,
@@ -100,6 +104,8 @@ enum Road {
 #[derive(Clone, Copy, Debug)]
 struct Known {
     command: Option<(CommandId, Flags)>,
+    /// The server would carry it out: it knows the command, and the number of arguments is right.
+    is_valid: bool,
     conduct: Conduct,
 }
 
@@ -154,6 +160,8 @@ pub(crate) struct Plane {
     /// The connection that asks how the authority is while it answers nothing; and what it says if a script keeps it busy.
     sentinel: Option<PinId>,
     busy: Option<Vec<u8>>,
+    /// Pushes for clients whose last request is about to be answered, which comes first.
+    delayed: Vec<(Ticket, Vec<u8>)>,
     /// How far the authority had come at the last tick.
     stamp: (u64, Option<PinId>),
     /// The user whose rights the lanes have.
@@ -195,6 +203,7 @@ impl Plane {
             paused: None,
             sentinel: None,
             busy: None,
+            delayed: Vec::new(),
             stamp: (0, None),
             lane_user,
             now: Instant::now(),
@@ -325,7 +334,8 @@ impl Plane {
 
     fn known(&self, request: Request<'_>) -> Known {
         let (command, conduct) = self.catalog.conduct(request);
-        Known { command: command.map(|command| (command.id, command.flags)), conduct }
+        let is_valid = command.is_some_and(|command| command.arity_ok(request.argc()));
+        Known { command: command.map(|command| (command.id, command.flags)), is_valid, conduct }
     }
 
     /// What a request has to do now; for a MULTI of which all is there, as a `whole`. Nothing has changed when it cannot go.
@@ -342,7 +352,10 @@ impl Plane {
         {
             return self.lane_turn(Road::Lane);
         }
-        let is_paused = self.is_paused(known.command.map(|(_, flags)| flags).unwrap_or_default(), known.conduct);
+        let pin = client.pin.and_then(|id| self.pins.get(id));
+        let writes = matches!(whole, Some(Road::Together { writes: true, .. }))
+            || (known.conduct == Conduct::Own(Own::Exec) && pin.is_some_and(|desk| desk.pin.writes(&self.catalog, known.conduct)));
+        let is_paused = known.is_valid && self.is_paused(known.command.map(|(_, flags)| flags).unwrap_or_default(), known.conduct, writes);
         if let Some(client) = self.clients.get_mut(place) {
             client.held_back = is_paused;
         }
@@ -394,9 +407,10 @@ impl Plane {
             Conduct::Refused(_) => return Turn::Go(Road::Session),
         };
         // What the server allows while a script keeps it busy has to go past the lane; the rest is told so.
-        let is_elsewhere = pin.is_some_and(|(_, desk)| !desk.pin.is_in(client.session));
-        if is_busy && (!to_pin || (is_elsewhere && known.conduct != Conduct::Own(Own::Plain))) {
-            return Turn::Go(Road::Busy);
+        let is_elsewhere = pin.is_some_and(|(_, desk)| desk.pin.is_neutral() && !desk.pin.is_in(client.session));
+        if is_busy && (!to_pin || (is_elsewhere && !matches!(known.conduct, Conduct::Own(Own::Plain | Own::Multi)))) {
+            // Whoever waits for the script itself waits on.
+            return if answered { Turn::Go(Road::Busy) } else { Turn::Wait };
         }
         // What was sent the other way has to be answered first, so that requests are carried out in their order.
         if to_pin != client.on_pin && !answered {
@@ -423,6 +437,7 @@ impl Plane {
     fn together(&self, bytes: &[u8], first: usize) -> Option<Road> {
         let mut len = first;
         let mut replies = 1;
+        let mut writes = false;
         loop {
             let rest = bytes.get(len..).unwrap_or_default();
             let Ok(Scan::Found { len: next, argc, form: Form::Canonical }) = RequestScanner::default().scan(rest, &self.limits, true)
@@ -433,8 +448,9 @@ impl Plane {
             len += next;
             replies += 1;
             match self.catalog.conduct(request).1 {
-                Conduct::Own(Own::Exec) => return Some(Road::Together { len, replies }),
-                Conduct::Lane(_) | Conduct::Waits(..) => {}
+                Conduct::Own(Own::Exec) => return Some(Road::Together { len, replies, writes }),
+                Conduct::Lane(work) => writes |= matches!(work, Work::Write(_)),
+                Conduct::Waits(..) => writes = true,
                 _ => return None,
             }
         }
@@ -451,7 +467,7 @@ impl Plane {
         admitted: bool,
     ) -> Option<Credentials> {
         if let Road::Own(id) = road
-            && self.is_refused_inside(id, known.conduct)
+            && self.is_refused_inside(id, request, known.conduct)
         {
             self.refuse_inside(place, id, request);
             return None;
@@ -500,11 +516,18 @@ impl Plane {
     }
 
     /// Whether a request cannot be part of a transaction, although a server would take it.
-    fn is_refused_inside(&self, id: PinId, conduct: Conduct) -> bool {
-        use SessionCommand::{Auth, ClientKill, ClientReply, Hello};
+    fn is_refused_inside(&self, id: PinId, request: Request<'_>, conduct: Conduct) -> bool {
+        use SessionCommand::{Auth, ClientReply, Hello};
         let inside = self.pins.get(id).is_some_and(|desk| desk.pin.standing().queued.is_some());
-        let state = matches!(conduct, Conduct::Own(Own::Subscribe(_) | Own::Unsubscribe(_) | Own::Monitor | Own::Tracking | Own::NoTouch));
-        inside && (state || matches!(conduct, Conduct::Refused(_) | Conduct::Session(Auth | ClientKill | ClientReply | Hello)))
+        inside
+            && match conduct {
+                // Their replies, or the next ones, would not be one each.
+                Conduct::Own(Own::Subscribe(_) | Own::Unsubscribe(_)) => true,
+                Conduct::Session(ClientReply) => matches!(ReplyMode::parse(request), Ok(ReplyMode::Off | ReplyMode::Skip)),
+                // The state that follows would be known only to the server.
+                Conduct::Own(Own::Tracking | Own::NoTouch) | Conduct::Session(Auth | Hello) | Conduct::Refused(_) => true,
+                _ => false,
+            }
     }
 
     /// A session command of a client with its own connection.
@@ -517,6 +540,15 @@ impl Plane {
         conduct: Conduct,
     ) -> Option<Credentials> {
         let standing = self.pins.get(id)?.pin.standing();
+        let is_servers = match command {
+            SessionCommand::Select => true,
+            SessionCommand::ClientKill => self.names_unknown_user(request),
+            _ => false,
+        };
+        if standing.queued.is_some() && !is_servers {
+            self.submit_stand_in(place, id, request);
+            return None;
+        }
         let client = self.clients.get_mut(place)?;
         if standing.queued.is_some() || (standing.subscribed() > 0 && client.session.proto == Proto::Resp2) {
             self.submit_pinned(place, id, request, conduct, None);
@@ -560,12 +592,13 @@ impl Plane {
                 self.submit(place, Request::new(&bytes, argc), None, Work::Other, Some(decides));
             }
             Outcome::Authenticate(credentials) => return Some(credentials),
-            Outcome::Others => {
-                if let Some(bytes) = self.others(place, command, request) {
+            Outcome::Others => match self.others(place, command, request) {
+                About::Reply(reply) => self.clients.answer(place, &reply),
+                About::Ask(bytes) => {
                     let argc = interlay_resp::requests(&bytes).next().map_or(0, |request| request.argc());
                     self.submit(place, Request::new(&bytes, argc), shared, Work::Other, None);
                 }
-            }
+            },
         }
         None
     }
@@ -598,7 +631,7 @@ impl Plane {
         let until = timeout.of(request).and_then(|timeout| Instant::now().checked_add(timeout));
         let work = Work::Write(effect);
         let submission = Submission { ticket, session, request, shared: None, work, may_split: false, changes_session: false };
-        let admission = self.pair.submit_waiting(submission, effect, until, &mut self.clients);
+        let admission = self.pair.submit_waiting(submission, effect, until, timeout.is_valid(request), &mut self.clients);
         debug_assert!(admission != Admission::Held, "requests are taken only while the pair takes them");
     }
 
@@ -640,7 +673,12 @@ impl Plane {
         let mut scratch = std::mem::take(&mut self.scratch);
         let result = match socket.read(&mut scratch) {
             Ok(0) => Err(LaneEnd::Io(ErrorKind::UnexpectedEof.into())),
-            Ok(n) => self.pair.receive(side, scratch.get(..n).unwrap_or_default(), &mut self.clients).map_err(LaneEnd::Lane),
+            Ok(n) => {
+                if side == self.pair.authority() {
+                    self.busy = None;
+                }
+                self.pair.receive(side, scratch.get(..n).unwrap_or_default(), &mut self.clients).map_err(LaneEnd::Lane)
+            }
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
             Err(error) => Err(LaneEnd::Io(error)),
         };
@@ -674,6 +712,9 @@ impl Plane {
     /// Ends a turn: replies go to their clients, and lanes with something to write are told so.
     pub(crate) fn settle(&mut self) {
         self.pins.flush();
+        if !self.delayed.is_empty() {
+            self.push_delayed();
+        }
         self.clients.flush();
         for side in Side::BOTH {
             if self.pair.has_unwritten(side) && !self.lanes[side].kicked {

@@ -107,14 +107,25 @@ impl TimeoutAt {
     /// The time limit of `request`. None if there is none, or if it is not a number; the server has the words for that.
     #[must_use]
     pub fn of(self, request: Request<'_>) -> Option<Duration> {
-        let (arg, unit_ms) = match self {
-            Self::End => (request.args().last(), 1000.0),
-            Self::Start => (request.arg(1), 1000.0),
-            Self::Block => (request.args().skip_while(|arg| !arg.eq_ignore_ascii_case(b"block")).nth(1), 1.0),
-        };
-        let units: f64 = std::str::from_utf8(arg?).ok()?.parse().ok()?;
+        let unit_ms = if self == Self::Block { 1.0 } else { 1000.0 };
+        let units = self.units(request)?;
         // Nothing waits longer than a few hundred million years.
         (units > 0.0).then(|| Duration::try_from_secs_f64(units * unit_ms / 1000.0).ok())?
+    }
+
+    /// Whether the server will take the time limit of `request`.
+    #[must_use]
+    pub fn is_valid(self, request: Request<'_>) -> bool {
+        self.units(request).is_some_and(|units| units.is_finite() && units >= 0.0)
+    }
+
+    fn units(self, request: Request<'_>) -> Option<f64> {
+        let arg = match self {
+            Self::End => request.args().last(),
+            Self::Start => request.arg(1),
+            Self::Block => request.args().skip_while(|arg| !arg.eq_ignore_ascii_case(b"block")).nth(1),
+        };
+        std::str::from_utf8(arg?).ok()?.parse().ok()
     }
 }
 
@@ -222,6 +233,9 @@ static TIMEOUTS: &[(&str, TimeoutAt)] = &[("blmpop", TimeoutAt::Start), ("bzmpop
 /// be in the other's cache, or read keys that it does not declare. The split leaves them with the authority.
 static OF_ONE_SERVER: &[&str] = &["eval_ro", "evalsha_ro", "fcall_ro", "hscan", "sscan", "zscan"];
 
+/// They touch nothing, so they count as reads.
+static HARMLESS: &[&str] = &["echo", "ping"];
+
 /// The command table with every command's conduct worked out.
 #[derive(Debug)]
 pub struct Catalog {
@@ -298,6 +312,7 @@ fn kind(command: &Command) -> Kind {
         Some(row) => Kind::Write(row),
         None if command.flags.contains(Flags::WRITE) => Kind::Write(&effect::NO_RULE),
         None if blocking => Kind::ReadMayWait,
+        None if HARMLESS.contains(&&*command.name) => Kind::Fixed(Conduct::Lane(Work::Read)),
         None if OF_ONE_SERVER.contains(&&*command.name) => Kind::Fixed(Conduct::Lane(Work::Other)),
         // What reads keys that its arguments do not name cannot be placed by its keys.
         None if command.flags.contains(Flags::READONLY) && command.names_all_keys() => Kind::Fixed(Conduct::Lane(Work::Read)),
@@ -374,7 +389,8 @@ mod tests {
         for (line, conduct) in [
             ("get k", Conduct::Lane(Work::Read)),
             ("SET k v", Conduct::Lane(Work::Write(Effect::Verbatim))),
-            ("PING", Conduct::Lane(Work::Other)),
+            ("PING", Conduct::Lane(Work::Read)),
+            ("TIME", Conduct::Lane(Work::Other)),
             ("CONFIG GET x", Conduct::Lane(Work::Other)),
             ("client ID", Conduct::Session(SessionCommand::ClientId)),
             ("CLIENT PAUSE 10", Conduct::Session(SessionCommand::ClientPause)),

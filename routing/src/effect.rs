@@ -134,7 +134,7 @@ static ROWS: &[Row] = {
         Row::new("decr", Verbatim),
         Row::new("decrby", Verbatim),
         Row::new("del", Verbatim),
-        Row::new("eval", Unrepeatable(Script)),
+        Row::when("eval", Unrepeatable(Script), promises_no_writes, Nothing),
         Row::new("evalsha", Unrepeatable(Script)),
         Row::new("expire", Unrepeatable(Clock)),
         Row::new("expireat", Verbatim),
@@ -254,6 +254,13 @@ fn getex_expires_relatively(request: Request<'_>) -> bool {
     has_word(request, 2, &["ex", "px"])
 }
 
+/// EVAL of a script whose first line says that it does not write, which the server holds it to.
+fn promises_no_writes(request: Request<'_>) -> bool {
+    let first_line = request.arg(1).unwrap_or_default().split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let flags = first_line.strip_prefix(b"#!lua").and_then(|line| std::str::from_utf8(line).ok()?.split_once("flags="));
+    flags.is_some_and(|(_, flags)| flags.split([',', ' ', '\r']).any(|flag| flag == "no-writes"))
+}
+
 fn stores(request: Request<'_>) -> bool {
     has_word(request, 2, &["store", "storedist"])
 }
@@ -317,6 +324,8 @@ mod tests {
             ("SET ex px", Verbatim),
             ("SET k v NX PXAT 99", Verbatim),
             ("set k v eX 10", Unrepeatable(Clock)),
+            ("EVAL return 0", Unrepeatable(Why::Script)),
+            ("EVAL #!lua\tflags=no-writes\nreturn", Nothing),
             ("GETEX k", Verbatim),
             ("GETEX ex PERSIST", Verbatim),
             ("GETEX k PX 1", Unrepeatable(Clock)),

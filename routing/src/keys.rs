@@ -41,8 +41,10 @@ impl Keys {
 
     /// Marks every key that the requests of a queue's entry write; in every database, if they may not have stayed in
     /// `db`.
-    pub(crate) fn mark_written(&mut self, dirty: &mut DirtySet, db: u32, entry: &[u8], moved_on: bool) {
+    pub(crate) fn mark_written(&mut self, dirty: &mut DirtySet, db: u32, entry: &[u8], mut moved_on: bool) {
         for (db, request) in in_dbs(db, entry) {
+            // Nobody has seen its reply: the number may be of no database.
+            moved_on |= request.name().eq_ignore_ascii_case(b"select");
             let effect = self.catalog.effect(request);
             if effect == Effect::Nothing {
                 continue;

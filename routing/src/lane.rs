@@ -163,7 +163,8 @@ pub(crate) struct Lane {
 /// Places in the queue that stay when it is empty: more than a busy lane needs from one reply to the next.
 const ENTRIES_KEPT: usize = 4096;
 
-const NO_CLIENT: Ticket = Ticket { client: u32::MAX, epoch: 0, seq: 0 };
+/// Of requests whose answers nobody waits for.
+pub(crate) const NO_CLIENT: Ticket = Ticket { client: u32::MAX, epoch: 0, seq: 0 };
 
 impl Lane {
     pub(crate) fn is_up(&self) -> bool {
@@ -218,9 +219,9 @@ impl Lane {
         }
     }
 
-    /// The request just queued leaves this database behind.
-    pub(crate) fn left_in(&mut self, db: u32) {
-        self.db = Some(db);
+    /// The request just queued leaves a database behind that only its reply tells.
+    pub(crate) fn db_unknown(&mut self) {
+        self.db = None;
     }
 
     /// The request just queued changes the connection's state in a way that only its reply tells.

@@ -38,3 +38,4 @@ pub use pin::{Pin, Said, Standing};
 pub use policy::{Policy, UnknownPolicy};
 pub use side::{BySide, Side};
 pub use split::Split;
+pub use transaction::elements;

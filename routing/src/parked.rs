@@ -4,6 +4,7 @@
 //! only the first is tried, so that whoever came first is served first; a waiter has at most one try under way.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Deref;
 use std::time::Instant;
 
 use crate::effect::Effect;
@@ -12,15 +13,27 @@ use crate::lane::{Session, Ticket};
 /// Names a waiter; a later one has a higher number.
 pub(crate) type Arrival = u64;
 
-/// A client's command that waits.
+/// A client's command that is to wait.
 #[derive(Debug)]
-pub(crate) struct Waiter {
+pub(crate) struct NewWaiter {
     pub(crate) ticket: Ticket,
     pub(crate) session: Session,
     /// The command between MULTI and EXEC, so that it takes what there is and does not wait.
     pub(crate) request: Vec<u8>,
     pub(crate) effect: Effect,
     pub(crate) until: Option<Instant>,
+    /// It reads a stream as one of a group.
+    pub(crate) of_stream: bool,
+    /// What it takes goes to another key.
+    pub(crate) moves: bool,
+    /// The server will take its time limit; if not, that has the words for it.
+    pub(crate) is_valid: bool,
+}
+
+/// A client's command that waits.
+#[derive(Debug)]
+pub(crate) struct Waiter {
+    pub(crate) asked: NewWaiter,
     /// Without a try so far it is not known to be a command that can be served at all.
     pub(crate) is_new: bool,
     keys: Vec<Box<[u8]>>,
@@ -29,6 +42,14 @@ pub(crate) struct Waiter {
     again: bool,
     /// What it gets instead of a further try.
     over: Option<Over>,
+}
+
+impl Deref for Waiter {
+    type Target = NewWaiter;
+
+    fn deref(&self) -> &NewWaiter {
+        &self.asked
+    }
 }
 
 /// Why a waiter waits no longer.
@@ -73,27 +94,31 @@ impl Parked {
         self.by_client.contains_key(&client)
     }
 
-    /// Takes a new waiter, whose first try is due; and first those that came before it for the same keys.
-    pub(crate) fn enter(
-        &mut self,
-        ticket: Ticket,
-        session: Session,
-        request: Vec<u8>,
-        effect: Effect,
-        until: Option<Instant>,
-        keys: Vec<Box<[u8]>>,
-    ) -> Arrival {
+    /// Whether this client has a try under way.
+    pub(crate) fn is_trying(&self, client: u32) -> bool {
+        self.by_client.get(&client).and_then(|arrival| self.waiters.get(arrival)).is_some_and(|waiter| waiter.trying)
+    }
+
+    /// Takes a new waiter. Its first try is due, unless others wait for all of its keys: then those are, so that it does
+    /// not overtake them.
+    pub(crate) fn enter(&mut self, asked: NewWaiter, keys: Vec<Box<[u8]>>) -> Arrival {
+        let (ticket, session, until) = (asked.ticket, asked.session, asked.until);
         self.arrivals += 1;
         let arrival = self.arrivals;
+        // Each group of a stream takes for itself.
+        let mut is_first = keys.is_empty() || asked.of_stream || !asked.is_valid;
         for key in &keys {
+            is_first |= self.first(session.db, key).is_none_or(|first| first == arrival);
             self.touch(session.db, key);
             self.by_key.entry(session.db).or_default().entry(key.clone()).or_default().insert(arrival);
         }
         self.by_client.insert(ticket.client, arrival);
         self.deadlines.extend(until.map(|until| (until, arrival)));
-        let waiter = Waiter { ticket, session, request, effect, until, is_new: true, keys, trying: false, again: false, over: None };
+        let waiter = Waiter { asked, is_new: true, keys, trying: false, again: false, over: None };
         self.waiters.insert(arrival, waiter);
-        self.due.insert(arrival);
+        if is_first {
+            self.due.insert(arrival);
+        }
         arrival
     }
 

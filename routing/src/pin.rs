@@ -10,7 +10,7 @@ use interlay_resp::{Proto, ReplyKind, Request};
 
 use crate::conduct::{Catalog, Conduct, Own, SessionCommand, Topic, Work};
 use crate::effect::Effect;
-use crate::lane::{Session, Ticket};
+use crate::lane::{NO_CLIENT, Session, Ticket};
 use crate::transaction::selected;
 
 /// What the server keeps of a connection, as CLIENT LIST tells it.
@@ -45,6 +45,8 @@ pub struct Pin {
     standing: Standing,
     /// The requests queued since MULTI, back to back.
     queued: Vec<u8>,
+    /// Those of them that Interlay answers itself, by their number: for the server another request stands in their place.
+    stand_ins: Vec<(u32, Vec<u8>)>,
     awaiting: VecDeque<Awaited>,
 }
 
@@ -75,6 +77,8 @@ enum What {
     Hello(Proto),
     /// Queued by a transaction, if the server says so.
     Queued,
+    /// The same of a request that Interlay answers itself.
+    StandIn,
     /// It writes, or may.
     Write,
     Exec,
@@ -109,13 +113,11 @@ pub enum Said {
     Unasked,
 }
 
-const NO_CLIENT: Ticket = Ticket { client: u32::MAX, epoch: 0, seq: 0 };
-
 impl Pin {
     /// A connection in this database and protocol, and no other state.
     #[must_use]
     pub fn new(session: Session) -> Self {
-        Self { session, standing: Standing::default(), queued: Vec::new(), awaiting: VecDeque::new() }
+        Self { session, standing: Standing::default(), queued: Vec::new(), stand_ins: Vec::new(), awaiting: VecDeque::new() }
     }
 
     /// What the server keeps of it.
@@ -185,13 +187,24 @@ impl Pin {
     /// Makes the server refuse the transaction's EXEC, because a request was refused that should be part of it.
     pub fn spoil(&mut self, out: &mut Vec<u8>) {
         // A wrong number of arguments is refused by every server.
-        self.swallow(&["EXEC", "not"], out);
+        self.swallow(&["ECHO"], out);
     }
 
     /// Drops the transaction, instead of the EXEC that the client has sent.
     pub fn discard(&mut self, out: &mut Vec<u8>) {
         self.swallow(&["DISCARD"], out);
         self.end_transaction();
+    }
+
+    /// Queues a request that Interlay answers itself when the transaction is carried out.
+    pub fn submit_stand_in(&mut self, ticket: Ticket, request: Request<'_>, out: &mut Vec<u8>) {
+        interlay_resp::encode_request(["PING"], out);
+        self.await_reply(ticket, What::StandIn, 1, request.bytes());
+    }
+
+    /// Takes the requests of the transaction being carried out that Interlay answers itself.
+    pub fn take_stand_ins(&mut self) -> Vec<(u32, Vec<u8>)> {
+        std::mem::take(&mut self.stand_ins)
     }
 
     /// Appends a client's request to `out`. True if the client's next one has to wait for its answer.
@@ -279,17 +292,25 @@ impl Pin {
             What::State(own, on) if !failed => self.enter_state(own, on),
             What::Select(db) if !failed => self.session.db = db,
             What::Hello(proto) if !failed => self.session.proto = proto,
-            What::Queued if reply == b"+QUEUED\r\n" => {
-                self.queued.extend_from_slice(&request);
-                self.standing.queued = self.standing.queued.map(|queued| queued + 1);
+            What::Queued | What::StandIn if reply == b"+QUEUED\r\n" => {
+                let number = self.standing.queued.unwrap_or_default();
+                if what == What::Queued {
+                    self.queued.extend_from_slice(&request);
+                } else {
+                    interlay_resp::encode_request(["PING"], &mut self.queued);
+                    self.stand_ins.push((number, request));
+                }
+                self.standing.queued = Some(number + 1);
             }
             What::Write => return Said::Executed { ticket, session, requests: request, transaction: false },
             What::Exec => {
                 let requests = std::mem::take(&mut self.queued);
+                let stand_ins = std::mem::take(&mut self.stand_ins);
                 self.end_transaction();
+                self.stand_ins = stand_ins;
                 return Said::Executed { ticket, session, requests, transaction: true };
             }
-            What::Queued | What::Pass | What::State(..) | What::Select(_) | What::Hello(_) => {}
+            What::Queued | What::StandIn | What::Pass | What::State(..) | What::Select(_) | What::Hello(_) => {}
         }
         Said::Reply { ticket, whole: true }
     }
@@ -335,6 +356,7 @@ impl Pin {
 
     fn end_transaction(&mut self) {
         self.queued = Vec::new();
+        self.stand_ins = Vec::new();
         self.standing.queued = None;
         self.standing.watching = false;
     }

@@ -5,7 +5,7 @@
 
 use interlay_resp::{Limits, ReplyKind, ReplyScan, ReplyScanner, Request};
 
-use crate::conduct::{Catalog, Conduct, SessionCommand};
+use crate::conduct::{Catalog, Conduct, SessionCommand, Work};
 use crate::effect::Effect;
 
 /// One command that changed something, or may have.
@@ -39,7 +39,9 @@ pub(crate) fn parts<'a>(
         }
         let waits = matches!(conduct, Conduct::Waits(..));
         let effect = catalog.effect(request);
-        let happened = if failed { effect.survives_an_error() } else { !(waits && kind == ReplyKind::Nil) };
+        // Of a command that nobody knows the error is expected.
+        let unknown = conduct == Conduct::Lane(Work::Unknown);
+        let happened = if failed { !unknown && effect.survives_an_error() } else { !(waits && kind == ReplyKind::Nil) };
         if effect != Effect::Nothing && happened {
             parts.push(Part { db, request, effect, reply, waits });
         }
@@ -56,8 +58,8 @@ fn is_frame(request: Request<'_>) -> bool {
     request.name().eq_ignore_ascii_case(b"multi") || request.name().eq_ignore_ascii_case(b"exec")
 }
 
-/// The elements of an array's bytes, which a scanner has found to be whole.
-pub(crate) fn elements<'a>(reply: &'a [u8], limits: &Limits) -> impl Iterator<Item = (&'a [u8], ReplyKind)> {
+/// The elements of an array's bytes, which a scanner has found to be whole. None of anything else.
+pub fn elements<'a>(reply: &'a [u8], limits: &Limits) -> impl Iterator<Item = (&'a [u8], ReplyKind)> {
     let head = reply.iter().position(|byte| *byte == b'\n').map_or(reply.len(), |end| end + 1);
     let mut rest = if reply.first() == Some(&b'*') { reply.get(head..).unwrap_or_default() } else { &[] };
     std::iter::from_fn(move || {
@@ -77,24 +79,26 @@ pub(crate) struct Repeat {
     pub(crate) replies: u32,
     /// The last of these replies, if the other side does as this one did.
     pub(crate) expected: Vec<u8>,
-    /// The database that they leave behind.
-    pub(crate) db: u32,
+    /// Whether there are SELECTs among them.
+    pub(crate) selects: bool,
 }
 
 impl Repeat {
     /// What makes the changes of `parts`, of which there is at least one, from the database of the first of them on.
     pub(crate) fn of(parts: &[Part<'_>]) -> Self {
-        if let [Part { db, request, reply, waits: false, .. }] = parts {
-            return Self { bytes: request.bytes().to_vec(), replies: 1, expected: reply.to_vec(), db: *db };
+        if let [Part { request, reply, waits: false, .. }] = parts {
+            return Self { bytes: request.bytes().to_vec(), replies: 1, expected: reply.to_vec(), selects: false };
         }
         let mut bytes = Vec::new();
         let mut expected = Vec::new();
         let mut queued = 0;
         let mut db = parts.first().map_or(0, |part| part.db);
+        let mut selects = false;
         interlay_resp::encode_request(["MULTI"], &mut bytes);
         for part in parts {
             if part.db != db {
                 db = part.db;
+                selects = true;
                 interlay_resp::encode_request(["SELECT", &db.to_string()], &mut bytes);
                 expected.extend_from_slice(b"+OK\r\n");
                 queued += 1;
@@ -105,7 +109,7 @@ impl Repeat {
         }
         interlay_resp::encode_request(["EXEC"], &mut bytes);
         expected.splice(..0, format!("*{queued}\r\n").into_bytes());
-        Self { bytes, replies: queued + 2, expected, db }
+        Self { bytes, replies: queued + 2, expected, selects }
     }
 }
 
@@ -147,7 +151,7 @@ mod tests {
         let (parts, _) = parts(&catalog, 0, interlay_resp::requests(&bytes), b"*3\r\n+OK\r\n+OK\r\n+OK\r\n", &Limits::default());
         let repeat = Repeat::of(&parts);
         assert_eq!(repeat.bytes, requests_of(&["MULTI", "SET a 1", "SELECT 2", "SET b 2", "EXEC"]));
-        assert_eq!((repeat.replies, repeat.expected.as_slice(), repeat.db), (5, &b"*3\r\n+OK\r\n+OK\r\n+OK\r\n"[..], 2));
+        assert_eq!((repeat.replies, repeat.expected.as_slice(), repeat.selects), (5, &b"*3\r\n+OK\r\n+OK\r\n+OK\r\n"[..], true));
         let one = Repeat::of(&parts[..1]);
         assert_eq!((one.bytes, one.replies), (requests_of(&["SET a 1"]), 1));
     }

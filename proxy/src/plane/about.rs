@@ -13,6 +13,14 @@ use crate::roster::{
 };
 use crate::session::InfoNumbers;
 
+/// What a command about clients comes to.
+pub(super) enum About {
+    /// This reply.
+    Reply(Vec<u8>),
+    /// The server has to be asked, with this request.
+    Ask(Vec<u8>),
+}
+
 /// Requests that are held back for a while, as CLIENT PAUSE wants it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Paused {
@@ -21,10 +29,11 @@ pub(super) struct Paused {
 }
 
 impl Plane {
-    /// Whether CLIENT PAUSE holds this request back.
-    pub(super) fn is_paused(&self, flags: CommandFlags, conduct: Conduct) -> bool {
+    /// Whether CLIENT PAUSE holds back this request, or the transaction that it begins.
+    pub(super) fn is_paused(&self, flags: CommandFlags, conduct: Conduct, writes: bool) -> bool {
         let Some(paused) = self.paused else { return false };
-        let may_write = matches!(conduct, Conduct::Lane(Work::Write(_)) | Conduct::Waits(..)) || flags.contains(CommandFlags::WRITE);
+        let may_write =
+            writes || matches!(conduct, Conduct::Lane(Work::Write(_)) | Conduct::Waits(..)) || flags.contains(CommandFlags::WRITE);
         !paused.writes_only || may_write
     }
 
@@ -36,15 +45,15 @@ impl Plane {
         }
     }
 
-    /// Carries out a session command that is about other clients. None: the server has to be asked, with these bytes.
-    pub(super) fn others(&mut self, place: usize, command: SessionCommand, request: Request<'_>) -> Option<Vec<u8>> {
+    /// Carries out a session command that is about other clients.
+    pub(super) fn others(&mut self, place: usize, command: SessionCommand, request: Request<'_>) -> About {
         let done = match command {
             SessionCommand::ClientInfo => self.client_info(place, request),
             SessionCommand::ClientList => ListFilter::parse(request).map(|filter| {
                 let lines = filter.lines(self.clients.iter().map(|(at, client)| self.facts(at, client, (at == place).then_some(request))));
                 text(self.proto(place), &lines)
             }),
-            SessionCommand::ClientKill if self.names_unknown_user(request) => return Some(request.bytes().to_vec()),
+            SessionCommand::ClientKill if self.names_unknown_user(request) => return About::Ask(request.bytes().to_vec()),
             SessionCommand::ClientKill => self.client_kill(place, request),
             SessionCommand::ClientPause => Pause::parse(request).map(|pause| {
                 let until = Instant::now() + pause.lasts;
@@ -61,14 +70,12 @@ impl Plane {
                 Ok(OK.to_vec())
             }
             SessionCommand::ClientUnblock => match Unblock::parse(request) {
-                Ok(unblock) => return self.unblock(place, unblock),
+                Ok(unblock) => return self.unblock(unblock),
                 Err(reply) => Err(reply),
             },
             _ => Ok(Vec::new()),
         };
-        let reply = done.unwrap_or_else(|reply| reply);
-        self.clients.answer(place, &reply);
-        None
+        About::Reply(done.unwrap_or_else(|reply| reply))
     }
 
     fn proto(&mut self, place: usize) -> interlay_resp::Proto {
@@ -92,7 +99,7 @@ impl Plane {
     }
 
     /// Whether CLIENT KILL names a user that no client of Interlay's has. Whether the server has it, only that knows.
-    fn names_unknown_user(&self, request: Request<'_>) -> bool {
+    pub(super) fn names_unknown_user(&self, request: Request<'_>) -> bool {
         let mut args = request.args().skip(2);
         let user = args.by_ref().find(|arg| arg.eq_ignore_ascii_case(b"user")).and_then(|_| args.next());
         let of = |client: &Client| client.about.user.clone().unwrap_or_else(|| self.lane_user.clone().into_bytes());
@@ -101,8 +108,8 @@ impl Plane {
         })
     }
 
-    /// Ends a client's waiting. Bytes come back when the server knows of it.
-    fn unblock(&mut self, place: usize, Unblock { id, how }: Unblock) -> Option<Vec<u8>> {
+    /// Ends a client's waiting.
+    fn unblock(&mut self, Unblock { id, how }: Unblock) -> About {
         let (over, word) = match how {
             UnblockAs::Timeout => (Over::Unblocked, "TIMEOUT"),
             UnblockAs::Error => (Over::UnblockedWithError, "ERROR"),
@@ -115,12 +122,9 @@ impl Plane {
             Some(server_id) if !waits => {
                 let mut bytes = Vec::new();
                 interlay_resp::encode_request(["CLIENT", "UNBLOCK", &server_id.to_string(), word], &mut bytes);
-                Some(bytes)
+                About::Ask(bytes)
             }
-            _ => {
-                self.clients.answer(place, &integer(u64::from(waits)));
-                None
-            }
+            _ => About::Reply(integer(u64::from(waits))),
         }
     }
 

@@ -8,12 +8,13 @@ use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 
 use interlay_resp::{Limits, ReplyKind, ReplyScan, Request};
-use interlay_routing::{Answer, Clients, Conduct, Executed, Over, Own, Said, SessionCommand, Side, Work};
+use interlay_routing::{Answer, Clients, Conduct, Executed, Over, Own, Said, SessionCommand, Side, Work, elements};
 
 use super::Plane;
+use super::about::About;
 use crate::pinned::{PinDesk, PinId, senseless};
-use crate::roster::Redirect;
-use crate::session::{Barrier, Decides, error_reply};
+use crate::roster::{Redirect, integer, text};
+use crate::session::{self, Ask, Barrier, Decides, Outcome, error_reply};
 use crate::socket::Socket;
 
 /// Whose turn it is at the authority.
@@ -149,16 +150,64 @@ impl Plane {
         client.on_pin = true;
         client.queued(seq, true, Work::Other);
         let ticket = self.clients.ticket(place, seq);
-        if desk.pin.is_neutral() && desk.pin.is_idle() && conduct != Conduct::Own(Own::Plain) {
+        let may_enter = self.busy.is_none() && conduct != Conduct::Own(Own::Plain);
+        if may_enter && desk.pin.is_neutral() && desk.pin.is_idle() {
             desk.pin.enter(session, &mut desk.out);
         }
         let waits = desk.pin.submit(ticket, request, conduct, &mut desk.out);
+        // A busy server lets nobody go to another database, and a transaction must not be carried out in the wrong one.
+        if conduct == Conduct::Own(Own::Multi) && !desk.pin.is_in(session) {
+            desk.pin.spoil(&mut desk.out);
+        }
         if let Some(client) = self.clients.get_mut(place)
             && (waits || decides.is_some())
         {
             client.barrier = Some(Barrier { seq, reply: Vec::new(), decides: decides.unwrap_or(Decides::Nothing) });
         }
         self.pins.wrote(id);
+    }
+
+    /// Queues a session command in the client's transaction.
+    pub(super) fn submit_stand_in(&mut self, place: usize, id: PinId, request: Request<'_>) {
+        let Some(client) = self.clients.get_mut(place) else { return };
+        let seq = client.issue();
+        let ticket = self.clients.ticket(place, seq);
+        if let Some(desk) = self.pins.get_mut(id) {
+            desk.pin.submit_stand_in(ticket, request, &mut desk.out);
+            self.pins.wrote(id);
+        }
+    }
+
+    /// A transaction's reply with the answers of Interlay's own in their places.
+    fn with_own_answers(&mut self, place: usize, stand_ins: &[(u32, Vec<u8>)], reply: &[u8]) -> Vec<u8> {
+        let head = reply.iter().position(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        let mut answer = reply.get(..head).unwrap_or_default().to_vec();
+        for (number, (element, _)) in elements(reply, &Limits::of_replies()).enumerate() {
+            match stand_ins.iter().find(|(own, _)| *own as usize == number) {
+                Some((_, request)) => answer.extend(self.own_answer(place, request)),
+                None => answer.extend_from_slice(element),
+            }
+        }
+        answer
+    }
+
+    /// Carries out a session command of a transaction.
+    fn own_answer(&mut self, place: usize, bytes: &[u8]) -> Vec<u8> {
+        let request = interlay_resp::requests(bytes).next();
+        let Some((request, client)) = request.zip(self.clients.get_mut(place)) else { return error_reply("ERR client gone") };
+        let Conduct::Session(command) = self.catalog.conduct(request).1 else { return error_reply("ERR unknown command") };
+        match session::run(command, request, client, true) {
+            Outcome::Reply(reply) => reply,
+            Outcome::Others => match self.others(place, command, request) {
+                About::Reply(reply) => reply,
+                About::Ask(_) => integer(0),
+            },
+            Outcome::Ask(Ask::Info) => {
+                let section = self.info_numbers(request).section.unwrap_or_default();
+                text(self.clients.get_mut(place).map(|client| client.session.proto).unwrap_or_default(), section.as_bytes())
+            }
+            _ => error_reply("ERR interlay: this command is refused inside MULTI"),
+        }
     }
 
     /// The client whose own connection has to exist before this request of `place` can be sent; it redirects to it.
@@ -288,6 +337,7 @@ impl Plane {
                     let redirect = self.clients.get_mut(place).and_then(|client| client.about.redirect);
                     match redirect.filter(|_| reply.starts_with(REDIRECTION_BROKEN)) {
                         Some((id, _)) => self.clients.push(place, &[REDIRECTION_BROKEN, b":", id.to_string().as_bytes(), b"\r\n"].concat()),
+                        None if self.pair.is_being_tried(place as u32) => self.delayed.push((desk.owner, reply.to_vec())),
                         None => self.clients.push(place, reply),
                     }
                 }
@@ -295,26 +345,28 @@ impl Plane {
             Said::Reply { ticket, whole } => self.clients.reply(ticket, reply, whole),
             Said::Swallowed if self.sentinel == Some(id) => {
                 self.busy = reply.starts_with(b"-BUSY").then(|| reply.to_vec());
-                self.clients.wake_paused();
+                if let Some(busy) = &self.busy {
+                    self.pair.answer_busy(busy, &mut self.clients);
+                    self.clients.wake_paused();
+                }
             }
             Said::Swallowed => {}
             Said::Unasked => return Err(senseless("a reply to no request")),
             Said::Executed { ticket, session, requests, transaction } => {
+                let stand_ins = desk.pin.take_stand_ins();
                 let ordered = desk.in_flight > 0;
                 desk.in_flight -= u32::from(ordered);
                 let owner = desk.owner;
+                let place = self.clients.place(owner);
+                let own = place.filter(|_| !stand_ins.is_empty() && kind == ReplyKind::Array);
+                let own = own.map(|place| self.with_own_answers(place, &stand_ins, reply));
+                let reply = own.as_deref().unwrap_or(reply);
                 if ordered || transaction || !self.has_target() {
                     let executed = Executed { ticket, session, requests: &requests, transaction, reply };
                     let db = self.pair.executed(executed, &mut self.clients);
                     if let Some(desk) = self.pins.get_mut(id).filter(|_| transaction) {
                         desk.pin.left_in(db);
-                        let place = self.clients.place(owner);
-                        if let Some(client) = place.and_then(|place| self.clients.get_mut(place)) {
-                            client.session.db = db;
-                            if kind == ReplyKind::Array {
-                                client.take_name(&requests);
-                            }
-                        }
+                        place.and_then(|place| self.clients.get_mut(place)).into_iter().for_each(|client| client.session.db = db);
                     }
                 } else {
                     if !matches!(kind, ReplyKind::Nil | ReplyKind::Error) {
@@ -326,6 +378,17 @@ impl Plane {
             }
         }
         Ok(())
+    }
+
+    /// Lets pushes go whose client has got its answer.
+    pub(super) fn push_delayed(&mut self) {
+        for (owner, push) in std::mem::take(&mut self.delayed) {
+            match self.clients.place(owner) {
+                Some(place) if self.pair.is_being_tried(place as u32) => self.delayed.push((owner, push)),
+                Some(place) => self.clients.push(place, &push),
+                None => {}
+            }
+        }
     }
 
     // === A busy server ===

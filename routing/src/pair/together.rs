@@ -6,7 +6,7 @@ use super::{Clients, Executed, LanePair};
 use crate::answer::Answer;
 use crate::effect::Effect;
 use crate::keys::Keys;
-use crate::lane::{Asked, Entry, Expect, Held, Job, Session, Ticket};
+use crate::lane::{Asked, Entry, Expect, Held, Job, NO_CLIENT, Session, Ticket};
 use crate::policy::Policy;
 use crate::transaction::{Part, Repeat, parts};
 
@@ -66,6 +66,19 @@ impl LanePair {
         }
     }
 
+    /// The authority carries out nothing but a script: answers the reads behind it on the lane with what it says of that,
+    /// except those of the client whose script it is.
+    pub fn answer_busy(&mut self, reply: &[u8], clients: &mut impl Clients) {
+        let mut awaiting = self.lanes[self.authority].awaiting.iter_mut();
+        let Some(running) = awaiting.next().map(|entry| entry.asked.ticket.client) else { return };
+        for Entry { asked, job, .. } in awaiting.filter(|entry| entry.asked.ticket.client != running) {
+            if matches!(job, Job::Pass { read: true, .. }) && asked.ticket != NO_CLIENT {
+                clients.reply(asked.ticket, reply, true);
+                asked.ticket = NO_CLIENT;
+            }
+        }
+    }
+
     /// The authority has carried out `parts`: lets the secondary and those who wait know, and then the client.
     pub(super) fn changed(
         &mut self,
@@ -118,7 +131,10 @@ impl LanePair {
         let session = Session { db: first.db, proto };
         secondary.enter(session);
         secondary.log.push(&repeat.bytes);
-        secondary.left_in(repeat.db);
+        if repeat.selects {
+            // If the transaction is refused, so is the SELECT in it.
+            secondary.db_unknown();
+        }
         let expect = match first.effect {
             Effect::Broadcast if going.len() == 1 => Expect::NoError,
             _ if going.iter().any(|part| part.effect == Effect::Broadcast) => Expect::NoErrorAmong,

@@ -9,25 +9,35 @@ use bytes::Bytes;
 use interlay_resp::Proto;
 
 use super::{Admission, Clients, LanePair, Submission};
+use crate::answer::Answer;
 use crate::conduct::Work;
 use crate::effect::Effect;
 use crate::lane::{Asked, Entry, Job};
-use crate::parked::{Arrival, Over, Waiter};
+use crate::parked::{Arrival, NewWaiter, Over, Waiter};
 use crate::transaction::{Part, elements};
 
-/// What of an error tells that a key holds another type. Who waits already goes on waiting, as in Redis.
+/// What of an error tells that a key holds another type. Who waits already goes on waiting, as in Redis; unless it would
+/// have been moved there.
 const WRONG_TYPE: &[u8] = b"-WRONGTYPE";
+
+/// What a retry of XREADGROUP is told when its group is gone, and what Redis tells who waits for it then; and when the
+/// key holds no stream any more.
+const NO_GROUP: &[u8] = b"-NOGROUP";
+const GROUP_GONE: &[u8] = b"-NOGROUP the consumer group this client was blocked on no longer exists\r\n";
+const STREAM_GONE: &[u8] = b"-UNBLOCKED the stream key no longer exists\r\n";
 
 /// Commands with a second key, to which they move what they take from the first.
 const MOVES: [&[u8]; 2] = [b"blmove", b"brpoplpush"];
 
 impl LanePair {
-    /// Takes a command that waits for one of its keys, until `until`, and tries it. There is a target.
+    /// Takes a command that waits for one of its keys, until `until` and `is_valid` as far as its time limit goes, and tries
+    /// it. There is a target.
     pub fn submit_waiting(
         &mut self,
         submission: Submission<'_>,
         effect: Effect,
         until: Option<Instant>,
+        is_valid: bool,
         clients: &mut impl Clients,
     ) -> Admission {
         if !self.takes_requests() {
@@ -45,12 +55,20 @@ impl LanePair {
         interlay_resp::encode_request(["EXEC"], &mut bytes);
         let mut keys = self.keys.copied(request);
         // What is moved is waited for, and not where it goes.
-        if MOVES.iter().any(|name| request.name().eq_ignore_ascii_case(name)) {
+        let moves = MOVES.iter().any(|name| request.name().eq_ignore_ascii_case(name));
+        if moves {
             keys.truncate(1);
         }
-        self.parked.enter(ticket, session, bytes, effect, until, keys);
+        let of_stream = request.name().eq_ignore_ascii_case(b"xreadgroup");
+        self.parked.enter(NewWaiter { ticket, session, request: bytes, effect, until, of_stream, moves, is_valid }, keys);
         self.try_parked(clients);
         Admission::Parked
+    }
+
+    /// Whether the client in this place has a try under way, whose reply is about to come.
+    #[must_use]
+    pub fn is_being_tried(&self, client: u32) -> bool {
+        self.parked.is_trying(client)
     }
 
     /// Clients that wait.
@@ -95,6 +113,12 @@ impl LanePair {
             let Some(waiter) = self.parked.get(arrival) else { continue };
             let (ticket, session, effect) = (waiter.ticket, waiter.session, waiter.effect);
             let request = Bytes::copy_from_slice(&waiter.request);
+            if !self.lanes[self.authority].has_db(session.db) {
+                let answer = Answer::NoDatabase { side: self.authority, db: session.db };
+                self.cannot_be_served(arrival);
+                clients.reply(ticket, &answer.to_reply(), true);
+                continue;
+            }
             if self.confirms()
                 && let Some(command) = interlay_resp::requests(&request).nth(1)
                 && let Some(answer) = self.refused_write(session.db, command, effect)
@@ -125,7 +149,15 @@ impl LanePair {
         let found = refused.or_else(|| elements(reply, &self.limits.resp).next().map(|(element, _)| element)).unwrap_or(reply);
         let is_new = self.parked.get(arrival).is_some_and(|waiter| waiter.is_new);
         let failed = matches!(found.first(), Some(b'-' | b'!'));
-        if is_nil(found) || (!is_new && found.starts_with(WRONG_TYPE)) {
+        let of_stream = self.parked.get(arrival).is_some_and(|waiter| waiter.of_stream);
+        let found = match found {
+            _ if is_new || !of_stream => found,
+            _ if found.starts_with(NO_GROUP) => GROUP_GONE,
+            _ if found.starts_with(WRONG_TYPE) => STREAM_GONE,
+            _ => found,
+        };
+        let moves = self.parked.get(arrival).is_some_and(|waiter| waiter.moves);
+        if is_nil(found) || (!is_new && !moves && found.starts_with(WRONG_TYPE)) {
             if failed {
                 self.parked.pass_on(arrival);
             }

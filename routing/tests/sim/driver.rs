@@ -426,8 +426,6 @@ impl Driver {
                 self.submit(place, ask)?;
             }
         }
-        // Those whose try could not be made when it was due.
-        self.pair.poll_waiting(0, &mut self.crowd);
         self.nobody_is_overlooked()?;
         self.begin_section();
         for side in Side::BOTH {

@@ -64,7 +64,7 @@ impl Scenario {
         Self {
             calm,
             clients: rng.between(2, 7) as usize,
-            requests: rng.between(60, 240) as usize,
+            requests: rng.between(50, 180) as usize,
             keys: rng.pick(&[1, 2, 3, 10]),
             policy: rng.pick(&policies),
             split: rng.pick(&[0, 50, 100, 100]),

@@ -19,6 +19,9 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
     Difference { begins: "SCRIPT DEBUG ", example: "SCRIPT DEBUG NO", why: "the debugger's dialogue does not go through a proxy" },
     Difference { begins: "MULTI AUTH", example: "MULTI; AUTH pw; EXEC", why: "the user is not changed inside of a transaction" },
     Difference { begins: "MULTI HELLO", example: "MULTI; HELLO; EXEC", why: "the protocol is not changed inside of a transaction" },
+    Difference { begins: "MULTI SUBSCRIBE", example: "MULTI; SUBSCRIBE a; EXEC", why: "its confirmations would not be one reply each" },
+    Difference { begins: "MULTI CLIENT REPLY OFF", example: "MULTI; CLIENT REPLY OFF; EXEC", why: "EXEC would not have one reply each" },
+    Difference { begins: "MULTI CLIENT REPLY SKIP", example: "MULTI; CLIENT REPLY SKIP; EXEC", why: "EXEC would not have one reply each" },
 ];
 
 /// Whether a request, in words, is one of those that differ.

@@ -75,6 +75,11 @@ impl Checker {
         }
     }
 
+    /// Whether a server had an error for a try of this request.
+    pub(crate) fn was_refused(&self, tag: Tag) -> bool {
+        matches!(&self.record(tag).role, Role::Waiter(wait) if !wait.refusals.is_empty())
+    }
+
     /// Requests that wait.
     pub(crate) fn waiting(&self) -> &[Tag] {
         &self.waiting

@@ -37,7 +37,7 @@ impl Driver {
         let end = until.map(|until| self.instant(until));
         // Before the pair may answer it.
         self.checker.parked(tag);
-        let admission = self.pair.submit_waiting(submission, effect, end, &mut self.crowd);
+        let admission = self.pair.submit_waiting(submission, effect, end, true, &mut self.crowd);
         self.say(|_| {
             format!("client {place}.{} db {} waits {patience:?} #{tag} {}: {admission:?}", ticket.epoch, session.db, shown(&args))
         });
@@ -106,12 +106,13 @@ impl Driver {
 
     /// Nobody asks for anything any more: nobody waits beside something to take, and then nobody waits at all.
     pub(super) fn let_go_of_waiting(&mut self) -> Result<(), String> {
-        for _ in 0..self.pair.waiting() {
+        // A round that comes to the end tries nobody.
+        for _ in 0..=self.pair.waiting() {
             self.pair.poll_waiting(2, &mut self.crowd);
             self.settle()?;
             self.until_quiet()?;
         }
-        self.nobody_starves()?;
+        self.nobody_starves(true)?;
         for place in 0..self.scenario.clients {
             self.end_waiting(place, Over::Unblocked);
             self.settle()?;
@@ -130,16 +131,17 @@ impl Driver {
         }
         self.checker.no_try_under_way();
         let certain = self.certain && self.pair.takes_requests() && self.pair.is_up(authority);
-        if certain { self.nobody_starves() } else { Ok(()) }
+        if certain { self.nobody_starves(false) } else { Ok(()) }
     }
 
-    fn nobody_starves(&mut self) -> Result<(), String> {
+    /// `polled` if those have been tried too whose destination was of another type, and may not be any more.
+    fn nobody_starves(&mut self, polled: bool) -> Result<(), String> {
         let now = self.agenda.now();
         let store = &mut self.servers[self.pair.authority()].store;
         store.set_now(now);
         for tag in self.checker.waiting() {
             let record = self.checker.record(*tag);
-            if command::would_find(store, record.session.db, &record.args) {
+            if (polled || !self.checker.was_refused(*tag)) && command::would_find(store, record.session.db, &record.args) {
                 return Err(format!("#{tag} {} waits although there is something to take", shown(&record.args)));
             }
         }
