@@ -76,6 +76,8 @@ pub(crate) struct Client {
     replies: ReplyMode,
     /// Requests whose replies it does not want.
     muted: VecDeque<Seq>,
+    /// Pushes that came amid a reply, to follow it.
+    pushed: Vec<u8>,
     pub(crate) about: About,
 }
 
@@ -130,6 +132,13 @@ impl Client {
 
     /// Takes bytes of a reply.
     fn take(&mut self, seq: Seq, bytes: &[u8], whole: bool) {
+        self.take_unless_muted(seq, bytes, whole);
+        if !self.pushed.is_empty() && !self.order.is_amid_reply() {
+            self.out.append(&mut self.pushed);
+        }
+    }
+
+    fn take_unless_muted(&mut self, seq: Seq, bytes: &[u8], whole: bool) {
         if self.muted.is_empty() {
             return self.order.reply(seq, bytes, whole, &mut self.out);
         }
@@ -182,7 +191,7 @@ impl Client {
 
     /// Bytes of replies that it has not read.
     pub(crate) fn waiting_bytes(&self) -> usize {
-        self.out.len() - self.out_at + self.order.early_bytes()
+        self.out.len() - self.out_at + self.order.early_bytes() + self.pushed.len()
     }
 
     /// Writes what the socket takes. Never waits.
@@ -297,6 +306,7 @@ impl ClientTable {
             no_pin: None,
             replies: ReplyMode::On,
             muted: VecDeque::new(),
+            pushed: Vec::new(),
             about,
         })
     }
@@ -346,8 +356,11 @@ impl ClientTable {
     /// Sends bytes that answer no request.
     pub(crate) fn push(&mut self, place: usize, bytes: &[u8]) {
         let Some(client) = self.places.get_mut(place).filter(|client| !client.broken) else { return };
-        // Never amid a reply: that comes from the same connection, which never puts one into the other.
-        client.out.extend_from_slice(bytes);
+        if client.order.is_amid_reply() {
+            client.pushed.extend_from_slice(bytes);
+        } else {
+            client.out.extend_from_slice(bytes);
+        }
         if !client.touched {
             client.touched = true;
             self.touched.push(place);

@@ -7,7 +7,7 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::rc::Rc;
 
 use interlay_resp::ReplyScanner;
-use interlay_routing::{Pin, Session, Side, Ticket};
+use interlay_routing::{Pin, Session, Side, Standing, Ticket};
 use tokio::sync::Notify;
 
 use crate::client::Doors;
@@ -69,6 +69,15 @@ impl PinDesk {
     /// Whether the client's requests have to come here.
     pub(crate) fn holds(&self) -> bool {
         self.own_user || self.is_redirected_to || !self.pin.is_neutral()
+    }
+
+    /// Whether subscriptions are all the state that it has.
+    pub(crate) fn only_subscribes(&self) -> bool {
+        let Standing { subscriptions, .. } = self.pin.standing();
+        !self.own_user
+            && !self.is_redirected_to
+            && self.pin.standing() == Standing { subscriptions, ..Standing::default() }
+            && !self.pin.is_neutral()
     }
 
     /// Whether the server is so far behind that its client is not read from.
@@ -168,15 +177,15 @@ pub(crate) async fn serve(plane: Shared, id: PinId) {
     }
 }
 
-/// Opens the connection that asks how the authority is while that answers nothing.
-pub(crate) async fn post_sentinel(plane: Shared, doors: Rc<Doors>) {
+/// Opens a connection for the next client that wants its own, and serves it.
+pub(crate) async fn open_spare(plane: Shared, doors: Rc<Doors>) {
     let side = plane.borrow().pair.authority();
     let Some(dialer) = &doors.own[side] else { return };
-    let Ok((socket, id)) = dialer.own(Session::default(), b"interlay-sentinel").await else { return };
+    let Ok((socket, id)) = dialer.own(Session::default(), b"interlay-spare").await else { return };
     let nobody = Ticket { client: u32::MAX, epoch: 0, seq: 0 };
-    let posted = plane.borrow_mut().post_sentinel(PinDesk::new(socket, nobody, side, Session::default(), id));
-    if let Some(id) = posted {
-        serve(plane, id).await;
+    let spare = plane.borrow_mut().keep_spare(PinDesk::new(socket, nobody, side, Session::default(), id));
+    if let Some(id) = spare {
+        tokio::task::spawn_local(serve(plane, id));
     }
 }
 

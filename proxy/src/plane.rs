@@ -20,7 +20,7 @@ use interlay_routing::{
 use tokio::sync::Notify;
 
 use crate::clients::ClientTable;
-use crate::pinned::{PinDesk, PinId, Pins};
+use crate::pinned::{PinDesk, PinId, Pins, senseless};
 use crate::roster::ReplyMode;
 use crate::session::{self, Ask, Barrier, Credentials, Decides, Hello, Outcome};
 use crate::socket::Socket;
@@ -157,8 +157,9 @@ pub(crate) struct Plane {
     pub(crate) pins: Pins,
     turns: pins::Turns,
     paused: Option<about::Paused>,
-    /// The connection that asks how the authority is while it answers nothing; and what it says if a script keeps it busy.
-    sentinel: Option<PinId>,
+    /// A connection for the next client that wants its own. Until then it asks how the authority is while that answers
+    /// nothing; and what it says if a script keeps it busy.
+    spare: Option<PinId>,
     busy: Option<Vec<u8>>,
     /// Pushes for clients whose last request is about to be answered, which comes first.
     delayed: Vec<(Ticket, Vec<u8>)>,
@@ -201,7 +202,7 @@ impl Plane {
             pins: Pins::default(),
             turns: pins::Turns::default(),
             paused: None,
-            sentinel: None,
+            spare: None,
             busy: None,
             delayed: Vec::new(),
             stamp: (0, None),
@@ -380,6 +381,9 @@ impl Plane {
         let answered = client.is_answered();
         let pin = client.pin.and_then(|id| self.pins.get(id).map(|desk| (id, desk)));
         let holds = pin.is_some_and(|(_, desk)| desk.holds());
+        // After a change of the authority subscriptions stay where they were; with RESP3 other requests go on elsewhere.
+        let is_behind = |desk: &PinDesk| desk.side != self.pair.authority() && desk.only_subscribes();
+        let stays_behind = pin.is_some_and(|(_, desk)| is_behind(desk)) && client.session.proto == Proto::Resp3;
         let is_busy = self.busy.is_some();
         let allows_busy = known.command.is_some_and(|(_, flags)| flags.contains(Flags::ALLOW_BUSY));
         let whole = whole.filter(|_| !is_busy);
@@ -394,15 +398,15 @@ impl Plane {
                 } else if pin.is_some() && matches!(command, SessionCommand::Auth | SessionCommand::Reset) && !answered {
                     return Turn::Wait;
                 } else if matches!(command, SessionCommand::Select | SessionCommand::Hello | SessionCommand::Info) {
-                    holds || (is_busy && allows_busy)
+                    (holds && !(stays_behind && command != SessionCommand::Hello)) || (is_busy && allows_busy)
                 } else {
                     return Turn::Go(Road::Session);
                 }
             }
-            Conduct::Own(_) if whole.is_some() => holds,
+            Conduct::Own(_) if whole.is_some() => holds && !stays_behind,
             Conduct::Own(own) => own.opens() || holds,
             Conduct::Waits(..) => !has_target || pin.is_some_and(|(_, desk)| desk.own_user || in_state(desk)),
-            Conduct::Lane(_) => holds || (is_busy && allows_busy),
+            Conduct::Lane(_) => (holds && !stays_behind) || (is_busy && allows_busy),
             Conduct::Refused(_) if pin.is_some_and(|(_, desk)| desk.pin.standing().queued.is_some()) => true,
             Conduct::Refused(_) => return Turn::Go(Road::Session),
         };
@@ -420,15 +424,22 @@ impl Plane {
             client.on_pin = false;
             return self.lane_turn(whole.unwrap_or(Road::Lane));
         }
+        let in_resp2 = client.session.proto == Proto::Resp2;
         let pin = client.pin;
         if client.no_pin.is_some() {
             return Turn::Go(Road::Nowhere);
         }
-        let Some(id) = pin else { return Turn::Connect(place) };
+        let Some(id) = pin.or_else(|| self.take_spare(place)) else { return Turn::Connect(place) };
         if known.conduct == Conduct::Own(Own::Tracking)
             && let Some(to) = self.redirect_without_pin(place, request)
+            && self.take_spare(to).is_none()
         {
             return Turn::Connect(to);
+        }
+        let is_behind = self.pins.get(id).is_some_and(|desk| desk.side != self.pair.authority());
+        if is_behind && !matches!(known.conduct, Conduct::Own(Own::Subscribe(_) | Own::Unsubscribe(_))) && !in_resp2 {
+            self.lose_pin(id, &senseless("the authority has changed, and only subscriptions stay behind"));
+            return Turn::Wait;
         }
         if self.is_pins_turn(id, known.conduct) { Turn::Go(Road::Own(id)) } else { Turn::Wait }
     }

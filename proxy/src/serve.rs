@@ -174,10 +174,12 @@ async fn data_plane(
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut deadline = None;
-    let mut posting: Option<JoinHandle<()>> = None;
+    let mut opening: Option<JoinHandle<()>> = None;
+    let mut is_open = false;
     loop {
+        is_open |= plane.borrow().knows_authority();
         tokio::select! {
-            accepted = accept(listener.as_ref()) => match accepted {
+            accepted = accept(listener.as_ref().filter(|_| is_open)) => match accepted {
                 Ok(tcp) => {
                     tokio::task::spawn_local(welcome(Rc::clone(&plane), tcp, acceptor.clone(), Rc::clone(&doors), max_clients));
                 }
@@ -189,9 +191,9 @@ async fn data_plane(
             },
             Some(order) = orders.recv() => plane.borrow_mut().obey(order),
             now = tick.tick() => {
-                let wants_sentinel = plane.borrow_mut().tick(now.into_std(), effect_timeout);
-                if wants_sentinel && posting.as_ref().is_none_or(JoinHandle::is_finished) {
-                    posting = Some(tokio::task::spawn_local(pinned::post_sentinel(Rc::clone(&plane), Rc::clone(&doors))));
+                let wants_spare = plane.borrow_mut().tick(now.into_std(), effect_timeout);
+                if wants_spare && opening.as_ref().is_none_or(JoinHandle::is_finished) {
+                    opening = Some(tokio::task::spawn_local(pinned::open_spare(Rc::clone(&plane), Rc::clone(&doors))));
                 }
                 if deadline.is_some_and(|deadline| is_drained(&plane.borrow(), deadline)) {
                     return Ok(());
@@ -206,7 +208,7 @@ async fn data_plane(
     }
 }
 
-/// The next client; never, once there is no listener.
+/// The next client; never, while there is no listener.
 async fn accept(listener: Option<&TcpListener>) -> io::Result<TcpStream> {
     match listener {
         Some(listener) => listener.accept().await.map(|(tcp, _)| tcp),

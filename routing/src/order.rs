@@ -16,6 +16,8 @@ pub struct ReplyOrder {
     /// Early replies; the first slot is that of `due`. Empty in the usual case.
     early: VecDeque<Early>,
     early_bytes: usize,
+    /// The reply that is due has begun.
+    begun: bool,
 }
 
 #[derive(Debug, Default)]
@@ -44,6 +46,12 @@ impl ReplyOrder {
         self.early_bytes
     }
 
+    /// Whether the reply that is due has begun and is not complete, so that nothing may come between.
+    #[must_use]
+    pub fn is_amid_reply(&self) -> bool {
+        self.begun
+    }
+
     /// Whether request `seq` was answered.
     #[must_use]
     pub fn is_answered(&self, seq: Seq) -> bool {
@@ -66,6 +74,7 @@ impl ReplyOrder {
             return;
         }
         out.extend_from_slice(bytes);
+        self.begun = !whole && (self.begun || !bytes.is_empty());
         if whole {
             self.next(out);
         }
@@ -78,6 +87,7 @@ impl ReplyOrder {
             self.early.pop_front();
             let Some(slot) = self.early.front_mut() else { return };
             self.early_bytes -= slot.bytes.len();
+            self.begun = !slot.whole && !slot.bytes.is_empty();
             out.append(&mut slot.bytes);
             if !slot.whole {
                 return;

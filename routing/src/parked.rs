@@ -99,17 +99,19 @@ impl Parked {
         self.by_client.get(&client).and_then(|arrival| self.waiters.get(arrival)).is_some_and(|waiter| waiter.trying)
     }
 
-    /// Takes a new waiter. Its first try is due, unless others wait for all of its keys: then those are, so that it does
-    /// not overtake them.
+    /// Takes a new waiter. Its first try is due, unless others wait for all of its keys: it must not overtake them, and they
+    /// have found nothing.
     pub(crate) fn enter(&mut self, asked: NewWaiter, keys: Vec<Box<[u8]>>) -> Arrival {
         let (ticket, session, until) = (asked.ticket, asked.session, asked.until);
         self.arrivals += 1;
         let arrival = self.arrivals;
         // Each group of a stream takes for itself.
-        let mut is_first = keys.is_empty() || asked.of_stream || !asked.is_valid;
+        let is_free = |key: &Box<[u8]>| self.first(session.db, key).is_none();
+        let is_first = keys.is_empty() || asked.of_stream || !asked.is_valid || keys.iter().any(is_free);
         for key in &keys {
-            is_first |= self.first(session.db, key).is_none_or(|first| first == arrival);
-            self.touch(session.db, key);
+            if is_first {
+                self.touch(session.db, key);
+            }
             self.by_key.entry(session.db).or_default().entry(key.clone()).or_default().insert(arrival);
         }
         self.by_client.insert(ticket.client, arrival);

@@ -14,7 +14,7 @@ use crate::status::{Phase, Status};
 
 /// How often clients that wait are tried although nobody has written their keys through Interlay: for writers that go
 /// around it.
-const POLL_EVERY: Duration = Duration::from_millis(100);
+const POLL_EVERY: Duration = Duration::from_millis(500);
 
 /// How many of them are tried at once; the others have their turn the next time.
 const POLLED_AT_ONCE: usize = 100;
@@ -112,7 +112,7 @@ impl Plane {
 
     /// Notices what only time tells: a change of the authority that takes too long, and a stalled secondary.
     ///
-    /// True if a sentinel is wanted at the authority.
+    /// True if a spare connection to the authority is wanted.
     pub(crate) fn tick(&mut self, now: Instant, effect_timeout: Option<Duration>) -> bool {
         self.now = now;
         self.end_pause(now);
@@ -141,7 +141,7 @@ impl Plane {
             desk.progress.1 = None;
             desk.cut.notify_one();
         }
-        self.wants_sentinel()
+        self.wants_spare()
     }
 
     /// Whether a server that a lane of `side` has reached is the other side's by another name, so that this lane must not
@@ -188,6 +188,13 @@ impl Plane {
         self.lanes[side].kicked = false;
         self.pair.lost(side, &mut self.clients);
         self.settle();
+    }
+
+    /// Whether the authority has been reached, or was found not to be there: until then clients had better wait than be told
+    /// that it is unavailable.
+    pub(crate) fn knows_authority(&self) -> bool {
+        let status = &self.lanes[self.pair.authority()].status;
+        status.connected || status.last_error.is_some()
     }
 
     /// Takes the command table that the source gave.

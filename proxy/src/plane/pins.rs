@@ -64,8 +64,8 @@ impl Plane {
     pub(crate) fn lose_pin(&mut self, id: PinId, why: &io::Error) {
         let Some(mut desk) = self.pins.leave(id) else { return };
         self.turns.waiting.retain(|waiting| *waiting != id);
-        if self.sentinel == Some(id) {
-            self.sentinel = None;
+        if self.spare == Some(id) {
+            self.spare = None;
             self.busy = None;
         }
         let held = desk.holds();
@@ -94,7 +94,8 @@ impl Plane {
     /// The authority has changed: connections to the one that was are of no use.
     pub(super) fn leave_pins_of(&mut self, side: Side) {
         for id in self.pins.ids() {
-            if self.pins.get(id).is_some_and(|desk| desk.side == side) {
+            // Messages go on coming: PUBLISH goes to both sides.
+            if self.pins.get(id).is_some_and(|desk| desk.side == side && !desk.only_subscribes()) {
                 self.lose_pin(id, &senseless("the authority has changed"));
             }
         }
@@ -151,7 +152,7 @@ impl Plane {
         client.queued(seq, true, Work::Other);
         let ticket = self.clients.ticket(place, seq);
         let may_enter = self.busy.is_none() && conduct != Conduct::Own(Own::Plain);
-        if may_enter && desk.pin.is_neutral() && desk.pin.is_idle() {
+        if may_enter && (desk.pin.is_neutral() || desk.only_subscribes()) && desk.pin.is_idle() {
             desk.pin.enter(session, &mut desk.out);
         }
         let waits = desk.pin.submit(ticket, request, conduct, &mut desk.out);
@@ -343,7 +344,7 @@ impl Plane {
                 }
             }
             Said::Reply { ticket, whole } => self.clients.reply(ticket, reply, whole),
-            Said::Swallowed if self.sentinel == Some(id) => {
+            Said::Swallowed if self.spare == Some(id) => {
                 self.busy = reply.starts_with(b"-BUSY").then(|| reply.to_vec());
                 if let Some(busy) = &self.busy {
                     self.pair.answer_busy(busy, &mut self.clients);
@@ -393,19 +394,19 @@ impl Plane {
 
     // === A busy server ===
 
-    /// Looks whether a script keeps the authority from answering. While nothing moves, a connection of Interlay's own asks
-    /// how the server is; true if there is none yet.
-    pub(super) fn wants_sentinel(&mut self) -> bool {
+    /// Looks whether a script keeps the authority from answering: while nothing moves, the spare connection asks how the
+    /// server is. True if there is none.
+    pub(super) fn wants_spare(&mut self) -> bool {
         let authority = self.pair.authority();
         let in_flight = self.turns.holder.and_then(|id| self.pins.get(id)).map_or(0, |desk| desk.in_flight);
         let waits = self.pair.unanswered(authority).0 > 0 || in_flight > 0;
         let stamp = (self.pair.moved(authority), self.turns.holder);
-        if !waits || std::mem::replace(&mut self.stamp, stamp) != stamp {
+        let is_stuck = std::mem::replace(&mut self.stamp, stamp) == stamp && waits;
+        if !is_stuck {
             self.busy = None;
-            return false;
         }
-        let Some(id) = self.sentinel else { return self.lanes[authority].status.connected };
-        if let Some(desk) = self.pins.get_mut(id).filter(|desk| desk.pin.is_idle()) {
+        let Some(id) = self.spare else { return self.lanes[authority].status.connected };
+        if let Some(desk) = self.pins.get_mut(id).filter(|desk| is_stuck && desk.pin.is_idle()) {
             desk.pin.swallow(&["PING"], &mut desk.out);
             self.pins.wrote(id);
             self.pins.flush();
@@ -413,15 +414,33 @@ impl Plane {
         false
     }
 
+    /// Gives the spare connection to a client that has none of its own.
+    pub(super) fn take_spare(&mut self, place: usize) -> Option<PinId> {
+        if self.busy.is_some() {
+            return None;
+        }
+        let owner = self.clients.ticket(place, 0);
+        let client = self.clients.get_mut(place).filter(|client| client.pin.is_none())?;
+        let id = self.spare.take_if(|id| self.pins.get(*id).is_some_and(|desk| desk.pin.is_idle()))?;
+        let desk = self.pins.get_mut(id)?;
+        client.pin = Some(id);
+        desk.owner = owner;
+        if let Ok(name) = str::from_utf8(&client.about.name) {
+            desk.pin.swallow(&["CLIENT", "SETNAME", name], &mut desk.out);
+        }
+        desk.pin.enter(client.session, &mut desk.out);
+        Some(id)
+    }
+
     /// Whether a script keeps the authority busy.
     pub(crate) fn is_busy(&self) -> bool {
         self.busy.is_some()
     }
 
-    /// Takes the connection that asks how the server is.
-    pub(crate) fn post_sentinel(&mut self, desk: PinDesk) -> Option<PinId> {
+    /// Takes a connection for the next client that wants its own.
+    pub(crate) fn keep_spare(&mut self, desk: PinDesk) -> Option<PinId> {
         let id = (desk.side == self.pair.authority()).then(|| self.pins.enter(desk));
-        self.sentinel = id;
+        self.spare = id;
         id
     }
 

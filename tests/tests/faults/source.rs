@@ -34,7 +34,7 @@ fn requests_under_way_at_a_kill_get_an_answer_that_says_what_may_have_happened()
     eventually("the requests are on the lane", || pair.interlay.number("counters.requests") == before + 4);
     pair.source.kill();
     let read_lost = DOCUMENTED[2];
-    for expected in [UNKNOWN, read_lost, UNKNOWN, UNKNOWN] {
+    for expected in [UNKNOWN, read_lost, UNKNOWN, read_lost] {
         assert_eq!(text(&conn.reply()), text(expected.as_bytes()));
     }
     connected(&pair.interlay, "source", false);
