@@ -7,7 +7,7 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::rc::Rc;
 
 use interlay_resp::ReplyScanner;
-use interlay_routing::{Pin, Session, Side, Standing, Ticket};
+use interlay_routing::{NO_CLIENT, Pin, Session, Side, Standing, Ticket};
 use tokio::sync::Notify;
 
 use crate::client::Doors;
@@ -182,8 +182,7 @@ pub(crate) async fn open_spare(plane: Shared, doors: Rc<Doors>) {
     let side = plane.borrow().pair.authority();
     let Some(dialer) = &doors.own[side] else { return };
     let Ok((socket, id)) = dialer.own(Session::default(), b"interlay-spare").await else { return };
-    let nobody = Ticket { client: u32::MAX, epoch: 0, seq: 0 };
-    let spare = plane.borrow_mut().keep_spare(PinDesk::new(socket, nobody, side, Session::default(), id));
+    let spare = plane.borrow_mut().keep_spare(PinDesk::new(socket, NO_CLIENT, side, Session::default(), id));
     if let Some(id) = spare {
         tokio::task::spawn_local(serve(plane, id));
     }

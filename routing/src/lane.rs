@@ -164,7 +164,7 @@ pub(crate) struct Lane {
 const ENTRIES_KEPT: usize = 4096;
 
 /// Of requests whose answers nobody waits for.
-pub(crate) const NO_CLIENT: Ticket = Ticket { client: u32::MAX, epoch: 0, seq: 0 };
+pub const NO_CLIENT: Ticket = Ticket { client: u32::MAX, epoch: 0, seq: 0 };
 
 impl Lane {
     pub(crate) fn is_up(&self) -> bool {

@@ -29,7 +29,7 @@ pub use conduct::{Catalog, Conduct, Own, Refused, SessionCommand, TimeoutAt, Top
 pub use counters::Counters;
 pub use dirty::{DirtyLimits, DirtySet};
 pub use effect::{Effect, Extent, Why};
-pub use lane::{Abilities, Session, Ticket};
+pub use lane::{Abilities, NO_CLIENT, Session, Ticket};
 pub use log::SHARE_FROM_BYTES;
 pub use order::{ReplyOrder, Seq};
 pub use pair::{Admission, ChangeRefused, Clients, Executed, LaneError, LanePair, PairLimits, Submission};

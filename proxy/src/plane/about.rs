@@ -94,7 +94,10 @@ impl Plane {
         let filter = KillFilter::parse(request, context)?;
         let killed: Vec<usize> =
             self.clients.iter().filter(|(at, client)| filter.matches(&self.facts(*at, client, None))).map(|(at, _)| at).collect();
-        killed.iter().for_each(|at| self.clients.kill(*at, *at != place));
+        for at in &killed {
+            self.stop_waiting(*at);
+            self.clients.kill(*at, *at != place);
+        }
         Ok(filter.reply(killed.len()))
     }
 

@@ -8,7 +8,9 @@ use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 
 use interlay_resp::{Limits, ReplyKind, ReplyScan, Request};
-use interlay_routing::{Answer, Clients, Conduct, Executed, Over, Own, Said, SessionCommand, Side, Work, elements};
+use interlay_routing::{
+    Answer, Clients, Conduct, Executed, NO_CLIENT, Over, Own, Said, Session, SessionCommand, Side, Submission, Work, elements,
+};
 
 use super::Plane;
 use super::about::About;
@@ -38,8 +40,23 @@ impl Plane {
         Some(id)
     }
 
+    /// A client that waits on its own connection goes: the server ends that before it carries out anything that comes
+    /// later, which the connection would otherwise still take its elements from.
+    pub(super) fn stop_waiting(&mut self, place: usize) {
+        let waits = self.clients.get_mut(place).filter(|client| client.is_blocked()).and_then(|client| client.pin);
+        let Some(server_id) = waits.and_then(|id| self.pins.get(id)?.server_id) else { return };
+        let mut bytes = Vec::new();
+        interlay_resp::encode_request(["CLIENT", "KILL", "ID", &server_id.to_string()], &mut bytes);
+        let Some(request) = interlay_resp::requests(&bytes).next() else { return };
+        let (ticket, session, work) = (NO_CLIENT, Session::default(), Work::Other);
+        // Without it the connection ends a moment later.
+        let submission = Submission { ticket, session, request, shared: None, work, may_split: false, changes_session: false };
+        self.pair.submit(submission, &mut self.clients);
+    }
+
     /// A client is gone: what is under way for it goes nowhere.
     pub(crate) fn client_left(&mut self, place: usize) {
+        self.stop_waiting(place);
         self.pair.end_waiting(place as u32, Over::Left, &mut self.clients);
         if let Some(id) = self.clients.leave(place).and_then(|client| client.pin) {
             self.leave_pin(id);
