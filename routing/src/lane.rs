@@ -178,8 +178,10 @@ impl Lane {
 
     /// Notes a reply to the oldest request that is not its last one.
     pub(crate) fn answered_in_part(&mut self) -> Option<&mut Entry> {
-        let is_written = self.log.written_len() > 0;
-        let entry = self.awaiting.front_mut().filter(|entry| entry.replies > 1 && is_written)?;
+        let entry = self.awaiting.front_mut().filter(|entry| entry.replies > 1)?;
+        if self.log.written_len() == 0 {
+            return None;
+        }
         entry.replies -= 1;
         Some(entry)
     }

@@ -80,6 +80,7 @@ impl LanePair {
         let failed = kind == ReplyKind::Error;
         let lane = &mut self.lanes[side];
         if let Some(entry) = lane.answered_in_part() {
+            // Rare: only transactions get more than one reply.
             match &mut entry.job {
                 Job::Transaction { .. } => clients.reply(entry.asked.ticket, reply, false),
                 Job::Try { refused, .. } if failed && refused.is_none() => *refused = Some(reply.into()),
@@ -115,7 +116,9 @@ impl LanePair {
             Job::Effect { expect, held } => self.confirmed(asked, expect, held, reply, failed, clients),
         }
         self.lanes[side].log.pop(asked.len);
-        self.try_parked(clients);
+        if !self.parked.is_empty() {
+            self.try_parked(clients);
+        }
         Ok(())
     }
 

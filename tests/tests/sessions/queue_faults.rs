@@ -104,13 +104,16 @@ fn acknowledged_elements_outlive_a_source_that_is_stopped_while_clients_wait() {
     let mut waiting = waiters(&pair, 4);
     let mut conn = pair.interlay.conn();
     say(&mut conn, "RPUSH queue 0 1");
+    for (n, mut waiter) in waiting.drain(..2).enumerate() {
+        assert_eq!(words(&waiter.reply()), ["queue", &n.to_string()]);
+    }
     pair.source.freeze();
     let mut late = pair.interlay.conn();
     late.send([line("RPUSH queue 2 3 4"), line("LLEN queue")].concat());
     pair.source.thaw();
     assert_eq!(text(&late.reply()), r":3\r\n");
     for (n, waiter) in waiting.iter_mut().enumerate() {
-        assert_eq!(words(&waiter.reply()), ["queue", &n.to_string()]);
+        assert_eq!(words(&waiter.reply()), ["queue", &(n + 2).to_string()]);
     }
     assert_eq!(text(&late.reply()), r":1\r\n");
     pair.assert_in_step();

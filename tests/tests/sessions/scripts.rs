@@ -13,12 +13,12 @@ fn script_cache_and_functions_are_on_both_sides() {
         assert_eq!(words(&conn.call(["EVALSHA", &sha, "1", "k", "v"])), ["k", "v"]);
         let library = "#!lua name=lib\nredis.register_function{function_name='f', callback=function(keys) return redis.call('GET', keys[1]) end, flags={'no-writes'}}";
         assert_eq!(words(&conn.call(["FUNCTION", "LOAD", library])), ["lib"]);
-        ok(&mut conn, "SET k v");
-        assert_eq!(say(&mut conn, "FCALL_RO f 1 k"), r"$1\r\nv\r\n");
+        ok(&mut conn, "SET read v");
+        assert_eq!(say(&mut conn, "FCALL_RO f 1 read"), r"$1\r\nv\r\n");
         pair.settled();
         for server in [&pair.source, &pair.target] {
             assert_eq!(text(&server.call(["SCRIPT", "EXISTS", &sha])), r"*1\r\n:1\r\n", "{policy}");
-            assert_eq!(text(&server.call(["FCALL_RO", "f", "1", "k"])), r"$1\r\nv\r\n", "{policy}");
+            assert_eq!(text(&server.call(["FCALL_RO", "f", "1", "read"])), r"$1\r\nv\r\n", "{policy}");
         }
         assert_eq!(pair.interlay.number("mismatches"), 0);
         ok(&mut conn, "SCRIPT FLUSH");

@@ -121,6 +121,30 @@ fn transactions_of_many_clients_leave_both_servers_equal_under_every_policy() {
 }
 
 #[test]
+fn dbg() {
+    let rng = Rng::printed();
+    let pair = patient("source-authoritative");
+    let mons: Vec<_> = [&pair.source, &pair.target].iter().map(|s| { let mut c = s.conn(); c.call(["MONITOR"]); c }).collect();
+    std::thread::scope(|scope| {
+        for n in 0..2 { let rng = rng.fork(n); let pair = &pair; scope.spawn(move || batches(&pair.interlay, rng, 100)); }
+    });
+    pair.settled();
+    let same = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| pair.assert_in_step())).is_ok();
+    for (server, mut mon) in [&pair.source, &pair.target].iter().zip(mons) {
+        server.call(["SET", "mark", "end"]);
+        let mut lines = String::new();
+        loop {
+            let r = String::from_utf8_lossy(&mon.reply()).into_owned();
+            if r.contains("mark") { break; }
+            lines.push_str(&r);
+        }
+        std::fs::write(format!("/tmp/sessions/mon-{}", if server.port() == pair.source.port() { "s" } else { "t" }), lines).unwrap();
+    }
+    eprintln!("DBG same={same}");
+    panic!();
+}
+
+#[test]
 fn transactions_are_never_seen_by_half() {
     let rng = Rng::printed();
     let pair = patient("source-authoritative");

@@ -148,7 +148,7 @@ fn user_of_the_lane_is_back_after_auth_and_reset() {
     for back in ["AUTH default any", "RESET"] {
         let mut conn = user(&pair, "reader");
         ok(&mut conn, "SELECT 2");
-        assert_eq!(say(&mut conn, "SET k v"), r"-NOPERM this user has no permissions to run the 'set' command\r\n");
+        assert_eq!(say(&mut conn, "SET k v"), r"-NOPERM this user has no permissions to run the \'set\' command\r\n");
         assert!(!is_error(&conn.call(back.split(' '))));
         assert_eq!(words(&conn.call(["ACL", "WHOAMI"])), ["default"]);
         // AUTH leaves the database as it was, RESET does not.
@@ -186,7 +186,9 @@ fn consumers_of_another_user_share_queues_with_the_lane_s() {
     let mut got = [words(&mine.reply())[1].clone(), words(&other.reply())[1].clone()];
     got.sort();
     assert_eq!(got, ["1", "2"]);
-    pair.assert_in_step();
+    // A pop that has waited on a connection of its own has no place in the lane's order: its key is known to differ.
+    pair.settled();
+    assert_eq!((pair.interlay.number("dirty_keys"), pair.interlay.number("mismatches")), (1, 0));
 }
 
 #[test]
