@@ -106,8 +106,8 @@ impl Parked {
         self.arrivals += 1;
         let arrival = self.arrivals;
         // Each group of a stream takes for itself.
-        let is_free = |key: &Box<[u8]>| self.first(session.db, key).is_none();
-        let is_first = keys.is_empty() || asked.of_stream || !asked.is_valid || keys.iter().any(is_free);
+        let is_free = |key: &[u8]| self.first(session.db, key).is_none();
+        let is_first = keys.is_empty() || asked.of_stream || !asked.is_valid || keys.iter().any(|key| is_free(key));
         for key in &keys {
             if is_first {
                 self.touch(session.db, key);
