@@ -1,10 +1,5 @@
-//! Clients with connections of their own: what they send and get, and their turns at the authority.
-//!
-//! While there is a target, what such a connection changes has its place in the lanes' order: the authority's lane is
-//! held until it is empty, the request runs, its effect is enqueued, and the lane goes on. One connection at a time has
-//! such an *exclusive section*.
+//! Clients with connections of their own: what they send and get.
 
-use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 
 use interlay_resp::{Limits, ReplyKind, ReplyScan, Request};
@@ -18,15 +13,6 @@ use crate::pinned::{PinDesk, PinId, senseless};
 use crate::roster::{Redirect, integer, text};
 use crate::session::{self, Ask, Barrier, Decides, Outcome, error_reply};
 use crate::socket::Socket;
-
-/// Whose turn it is at the authority.
-#[derive(Debug, Default)]
-pub(super) struct Turns {
-    waiting: VecDeque<PinId>,
-    holder: Option<PinId>,
-    /// The lane has its turn before the next holder.
-    rests: bool,
-}
 
 impl Plane {
     // === Coming and going ===
@@ -408,109 +394,6 @@ impl Plane {
             }
         }
     }
-
-    // === A busy server ===
-
-    /// Looks whether a script keeps the authority from answering: while nothing moves, the spare connection asks how the
-    /// server is. True if there is none.
-    pub(super) fn wants_spare(&mut self) -> bool {
-        let authority = self.pair.authority();
-        let in_flight = self.turns.holder.and_then(|id| self.pins.get(id)).map_or(0, |desk| desk.in_flight);
-        let waits = self.pair.unanswered(authority).0 > 0 || in_flight > 0;
-        let stamp = (self.pair.moved(authority), self.turns.holder);
-        let is_stuck = std::mem::replace(&mut self.stamp, stamp) == stamp && waits;
-        if !is_stuck {
-            self.busy = None;
-        }
-        let Some(id) = self.spare else { return self.lanes[authority].status.connected };
-        if let Some(desk) = self.pins.get_mut(id).filter(|desk| is_stuck && desk.pin.is_idle()) {
-            desk.pin.swallow(&["PING"], &mut desk.out);
-            self.pins.wrote(id);
-            self.pins.flush();
-        }
-        false
-    }
-
-    /// Gives the spare connection to a client that has none of its own.
-    pub(super) fn take_spare(&mut self, place: usize) -> Option<PinId> {
-        if self.busy.is_some() {
-            return None;
-        }
-        let owner = self.clients.ticket(place, 0);
-        let client = self.clients.get_mut(place).filter(|client| client.pin.is_none())?;
-        let id = self.spare.take_if(|id| self.pins.get(*id).is_some_and(|desk| desk.pin.is_idle()))?;
-        let desk = self.pins.get_mut(id)?;
-        client.pin = Some(id);
-        desk.owner = owner;
-        if let Ok(name) = str::from_utf8(&client.about.name) {
-            desk.pin.swallow(&["CLIENT", "SETNAME", name], &mut desk.out);
-        }
-        desk.pin.enter(client.session, &mut desk.out);
-        Some(id)
-    }
-
-    /// Whether a script keeps the authority busy.
-    pub(crate) fn is_busy(&self) -> bool {
-        self.busy.is_some()
-    }
-
-    /// Takes a connection for the next client that wants its own.
-    pub(crate) fn keep_spare(&mut self, desk: PinDesk) -> Option<PinId> {
-        let id = (desk.side == self.pair.authority()).then(|| self.pins.enter(desk));
-        self.spare = id;
-        id
-    }
-
-    // === Turns ===
-
-    fn end_turn_if_done(&mut self, id: PinId) {
-        let desk = self.pins.get(id);
-        if desk.is_some_and(|desk| desk.in_flight == 0 && desk.orphaned) {
-            self.pins.leave(id);
-        }
-        if desk_is_done(self.pins.get(id)) {
-            self.end_turn(id);
-        }
-    }
-
-    /// The holder's client has had its turn: without anything under way it is over.
-    pub(super) fn end_idle_turn(&mut self, place: usize) {
-        let pin = self.clients.get_mut(place).and_then(|client| client.pin);
-        if let Some(id) = pin.filter(|id| self.turns.holder == Some(*id)) {
-            self.end_turn_if_done(id);
-        }
-    }
-
-    fn end_turn(&mut self, id: PinId) {
-        if self.turns.holder == Some(id) {
-            self.turns.holder = None;
-            // Those who waited for the lane go first, once.
-            self.turns.rests = self.clients.some_wait();
-            self.pair.hold(false, &mut self.clients);
-        }
-    }
-
-    /// Gives the next turn, if it is time for it.
-    pub(super) fn give_turn(&mut self) {
-        if self.turns.waiting.is_empty() || self.turns.holder.is_some() {
-            return;
-        }
-        if std::mem::take(&mut self.turns.rests) {
-            return;
-        }
-        self.pair.hold(true, &mut self.clients);
-        if !self.pair.is_exclusive() {
-            return;
-        }
-        while let Some(id) = self.turns.waiting.pop_front() {
-            let place = self.pins.get(id).and_then(|desk| self.clients.place(desk.owner));
-            if let Some(place) = place {
-                self.turns.holder = Some(id);
-                return self.clients.wake(place);
-            }
-        }
-        self.pair.hold(false, &mut self.clients);
-    }
 }
 
 /// The push that tells of a redirection whose target is gone, up to the id.
@@ -520,8 +403,4 @@ const REDIRECTION_BROKEN: &[u8] = b">2\r\n$21\r\ntracking-redir-broken\r\n";
 fn is_of_interlay(line: &[u8]) -> bool {
     let command = line.splitn(2, |byte| *byte == b']').nth(1).unwrap_or_default();
     [&b" \"HELLO\""[..], b" \"SELECT\"", b" \"CLIENT\" \"ID\"", b" \"CLIENT\" \"SETNAME\""].iter().any(|own| command.starts_with(own))
-}
-
-fn desk_is_done(desk: Option<&PinDesk>) -> bool {
-    desk.is_none_or(|desk| desk.in_flight == 0)
 }
