@@ -7,7 +7,7 @@ use interlay_resp::Frame;
 use interlay_routing::Session;
 use tokio::sync::Semaphore;
 
-use crate::dial::{Connection, DialError, Dialer, credentials};
+use crate::dial::{Connection, DialError, Dialer};
 use crate::session::error_reply;
 
 /// A connection that is authenticated as another user than the lane is.
@@ -30,39 +30,36 @@ pub(crate) struct Authenticator {
 }
 
 impl Authenticator {
-    /// Asks the source about a client's credentials. Gives the connection of a user that is not the lane's.
+    /// Asks the source about a client's credentials. A user that is not the lane's gets its own connection to the authority,
+    /// which may be the other side: `authority`, then.
     ///
     /// # Errors
     /// The reply that the client gets.
-    pub(crate) async fn check(&self, user: Option<&[u8]>, password: &[u8], session: Session) -> Result<Option<OwnUser>, Vec<u8>> {
-        let asked = tokio::time::timeout(self.source.timeout, self.ask(user, password, session)).await;
-        let Ok(Ok((frame, connection, id))) = asked else {
-            return Err(error_reply("ERR interlay: source unavailable; the credentials were not checked, try again"));
-        };
-        if let Frame::SimpleError { data, .. } = frame {
-            return Err(error_reply(&data));
-        }
-        let user = user.unwrap_or(b"default");
-        Ok((user != self.lane_user().as_bytes()).then(|| OwnUser { name: user.to_vec(), connection, id }))
-    }
-
-    fn lane_user(&self) -> &str {
-        self.source.endpoint.user.as_deref().unwrap_or("default")
-    }
-
-    async fn ask(&self, user: Option<&[u8]>, password: &[u8], session: Session) -> Result<(Frame, Connection, Option<i64>), DialError> {
+    pub(crate) async fn check(
+        &self,
+        user: Option<&[u8]>,
+        password: &[u8],
+        session: Session,
+        authority: Option<&Dialer>,
+    ) -> Result<Option<OwnUser>, Vec<u8>> {
         // Never closed, so that there is always a turn.
         let _turn = self.at_once.acquire().await;
-        let mut connection = Connection::open(&self.source.endpoint, self.source.tls.as_ref()).await?;
-        let is_lanes = user.unwrap_or(b"default") == self.lane_user().as_bytes();
-        // With the lane's rights, because the user may have none to any of this.
-        let id = if is_lanes {
-            None
-        } else {
-            connection.authenticate(&self.source.endpoint).await?;
-            connection.settle_in(session, &[]).await?
+        let (connection, id) = logged_in(self.source.log_in(user, password, session).await)?;
+        if self.source.is_own_user(user) {
+            return Ok(None);
+        }
+        let (connection, id) = match authority {
+            Some(authority) => logged_in(authority.log_in(user, password, session).await)?,
+            None => (connection, id),
         };
-        let verdict = connection.call(&credentials(user, password)).await?;
-        Ok((verdict, connection, id))
+        Ok(Some(OwnUser { name: user.unwrap_or(b"default").to_vec(), connection, id }))
+    }
+}
+
+fn logged_in(asked: Result<(Frame, Connection, Option<i64>), DialError>) -> Result<(Connection, Option<i64>), Vec<u8>> {
+    match asked {
+        Ok((Frame::SimpleError { data, .. }, ..)) => Err(error_reply(&data)),
+        Ok((_, connection, id)) => Ok((connection, id)),
+        Err(_) => Err(error_reply("ERR interlay: source unavailable; the credentials were not checked, try again")),
     }
 }

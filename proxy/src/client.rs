@@ -49,12 +49,12 @@ pub(crate) async fn serve(plane: Shared, socket: Socket, doors: Rc<Doors>) {
     let wake = Rc::new(Notify::new());
     let at = plane.borrow_mut().clients.enter(Rc::clone(&socket), Rc::clone(&wake));
     let place = Place { plane, at };
-    let mut input = Input { scanner: RequestScanner::default(), rest: BytesMut::new(), ended: false };
+    let mut input = Input { scanner: RequestScanner::default(), rest: BytesMut::new(), ended: false, gave_up: false };
     let mut next = Next::Read { missing: 0 };
     loop {
         if let Next::Authenticate(credentials) = next {
             // Rare and large: it has no room in the state that every idle client keeps.
-            Box::pin(place.authenticate(credentials, &doors.authenticator, &wake)).await;
+            Box::pin(place.authenticate(credentials, &doors, &wake)).await;
             next = place.resume(&mut input);
             continue;
         }
@@ -69,8 +69,12 @@ pub(crate) async fn serve(plane: Shared, socket: Socket, doors: Rc<Doors>) {
         }
         // While it waits for something to come, its leaving has to be noticed.
         let watch = matches!(next, Next::Wait) && !input.ended && input.rest.len() < *STEP_BYTES.end() && place.is_blocked();
-        if input.ended && place.is_blocked() {
-            return; // nobody is there to get what may come
+        if input.ended && place.is_blocked() && !input.gave_up {
+            // Nobody is there to get what may come; what has come still goes out.
+            input.gave_up = true;
+            if !place.plane.borrow_mut().give_up(at) {
+                return;
+            }
         }
         let Some(has_output) = place.prepare(matches!(next, Next::Wait) || input.ended) else { return };
         tokio::select! {
@@ -94,6 +98,8 @@ struct Input {
     rest: BytesMut,
     /// It will send no more: its replies still go out.
     ended: bool,
+    /// It was taken out of its waiting because of that.
+    gave_up: bool,
 }
 
 impl Place {
@@ -134,6 +140,9 @@ impl Place {
         };
         let mut plane = self.plane.borrow_mut();
         match dialled {
+            // It is of no use any more, or not needed: the request is looked at again.
+            Ok(_) if side != plane.pair.authority() => {}
+            Ok(_) if plane.clients.get_mut(whom).is_some_and(|client| client.pin.is_some()) => {}
             Ok((socket, id)) => {
                 let desk = PinDesk::new(socket, owner, side, session, id);
                 if plane.clients.place(owner) == Some(whom)
@@ -221,17 +230,35 @@ impl Place {
     }
 
     /// Has credentials checked, and goes on with the HELLO that carried them. The client's next request waits.
-    async fn authenticate(&self, Credentials { user, password, hello }: Credentials, authenticator: &Authenticator, wake: &Notify) {
-        let Some(session) = self.plane.borrow_mut().clients.get_mut(self.at).map(|client| client.session) else { return };
-        let verdict = authenticator.check(user.as_deref(), &password, session).await;
+    async fn authenticate(&self, Credentials { user, password, hello }: Credentials, doors: &Doors, wake: &Notify) {
+        let (session, side) = {
+            let mut plane = self.plane.borrow_mut();
+            let Some(client) = plane.clients.get_mut(self.at) else { return };
+            let (session, pin) = (client.session, client.pin);
+            if pin.and_then(|id| plane.pins.get(id)).is_some_and(|desk| !desk.pin.is_neutral()) {
+                let text = "ERR interlay: AUTH is refused while keys are watched or tracked, channels subscribed or commands monitored; \
+                            send it before, or RESET first";
+                plane.clients.answer(self.at, &error_reply(text));
+                return plane.settle();
+            }
+            (session, plane.pair.authority())
+        };
+        let authority = doors.own[side].as_ref().filter(|_| side != Side::Source);
+        let verdict = doors.authenticator.check(user.as_deref(), &password, session, authority).await;
         // The HELLO goes onto the lane, which may not take requests just now.
         while self.waits_for_pair() {
             wake.notified().await;
         }
         let mut plane = self.plane.borrow_mut();
         let owner = plane.clients.ticket(self.at, 0);
+        let changed = || error_reply("ERR interlay: the authority has changed meanwhile; the user was not changed, try again");
         let own = match verdict {
-            Ok(own) => own,
+            Ok(None) => None,
+            Ok(own) if side == plane.pair.authority() => own,
+            Ok(_) => {
+                plane.clients.answer(self.at, &changed());
+                return plane.settle();
+            }
             Err(reply) => {
                 plane.clients.answer(self.at, &reply);
                 return plane.settle();
@@ -243,7 +270,7 @@ impl Place {
         let before = client.pin;
         match own {
             Some(OwnUser { connection, id, .. }) => {
-                let mut desk = PinDesk::new(connection.into_socket(), owner, Side::Source, session, id);
+                let mut desk = PinDesk::new(connection.into_socket(), owner, side, session, id);
                 desk.own_user = true;
                 if let Some(id) = plane.attach_pin(self.at, desk) {
                     tokio::task::spawn_local(pinned::serve(Rc::clone(&self.plane), id));

@@ -120,6 +120,11 @@ impl Client {
         }
     }
 
+    /// Whether it wants the replies to its requests.
+    pub(crate) fn wants_replies(&self) -> bool {
+        self.replies == ReplyMode::On
+    }
+
     /// Its last request is answered whichever replies it wants.
     pub(crate) fn unmute(&mut self, seq: Seq) {
         self.muted.pop_back_if(|muted| *muted == seq);
@@ -152,6 +157,11 @@ impl Client {
     /// Whether its last request waits for something to come.
     pub(crate) fn is_blocked(&self) -> bool {
         self.blocked.is_some_and(|seq| !self.order.is_answered(seq))
+    }
+
+    /// Whether its request `seq` was answered.
+    pub(crate) fn has_answer(&self, seq: Seq) -> bool {
+        self.order.is_answered(seq)
     }
 
     /// Whether every request of it was answered.

@@ -91,6 +91,37 @@ impl Dialer {
     }
 }
 
+impl Dialer {
+    /// What the server says to credentials; and the connection, which has them if it takes them. That of another user than the
+    /// endpoint's own is settled in before, because the user may have no right to any of it; its id comes with it.
+    ///
+    /// # Errors
+    /// Every [`DialError`].
+    pub(crate) async fn log_in(
+        &self,
+        user: Option<&[u8]>,
+        password: &[u8],
+        session: Session,
+    ) -> Result<(Frame, Connection, Option<i64>), DialError> {
+        let dial = async {
+            let mut connection = Connection::open(&self.endpoint, self.tls.as_ref()).await?;
+            let mut id = None;
+            if !self.is_own_user(user) {
+                connection.authenticate(&self.endpoint).await?;
+                id = connection.settle_in(session, &[]).await?;
+            }
+            let verdict = connection.call(&credentials(user, password)).await?;
+            Ok((verdict, connection, id))
+        };
+        tokio::time::timeout(self.timeout, dial).await.unwrap_or_else(|_| Err(DialError::Io(ErrorKind::TimedOut.into())))
+    }
+
+    /// Whether this is the user whose rights the lane has.
+    pub(crate) fn is_own_user(&self, user: Option<&[u8]>) -> bool {
+        user.unwrap_or(b"default") == self.endpoint.user.as_deref().unwrap_or("default").as_bytes()
+    }
+}
+
 /// A connection that answers one command at a time.
 pub(crate) struct Connection {
     socket: Socket,
@@ -199,7 +230,13 @@ impl Connection {
         if !name.is_empty() {
             self.call(&[b"CLIENT", b"SETNAME".as_slice(), name]).await?;
         }
-        Ok(integer(&self.call(&["CLIENT", "ID"]).await?))
+        match self.call(&["CLIENT", "ID"]).await? {
+            // The server says this of itself and closes, whatever it was asked.
+            Frame::SimpleError { data, .. } if data.starts_with("ERR max number") => {
+                Err(DialError::Refused { command: "the connection", reply: data })
+            }
+            frame => Ok(integer(&frame)),
+        }
     }
 
     /// Counts the databases by selecting them, which every server allows; leaves database 0 selected.

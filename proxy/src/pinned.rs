@@ -38,10 +38,13 @@ pub(crate) struct PinDesk {
     pub(crate) orphaned: bool,
     /// Requests that may change data, sent in an exclusive section and not answered.
     pub(crate) in_flight: u32,
+    /// The last of them: its answer may be held, and what the server says after it must not come before.
+    pub(crate) last_executed: Option<Ticket>,
     pub(crate) out: Vec<u8>,
     pub(crate) scanner: ReplyScanner,
-    /// The begun reply, unless it is passed on as it comes.
+    /// The begun reply, unless it is passed on as it comes; then whose it is.
     pub(crate) partial: Vec<u8>,
+    pub(crate) streaming: Option<Ticket>,
     socket: Rc<Socket>,
     wake: Rc<Notify>,
 }
@@ -58,9 +61,11 @@ impl PinDesk {
             is_redirected_to: false,
             orphaned: false,
             in_flight: 0,
+            last_executed: None,
             out: Vec::new(),
             scanner: ReplyScanner::default(),
             partial: Vec::new(),
+            streaming: None,
             socket,
             wake: Rc::new(Notify::new()),
         }

@@ -21,7 +21,7 @@ use tokio::sync::Notify;
 
 use crate::clients::ClientTable;
 use crate::pinned::{PinDesk, PinId, Pins};
-use crate::session::{self, Ask, Barrier, Credentials, Decides, Hello, Outcome};
+use crate::session::{self, Ask, Barrier, Credentials, Decides, Hello, Outcome, error_reply};
 use crate::socket::Socket;
 use crate::status::SideStatus;
 
@@ -125,7 +125,7 @@ pub(crate) struct Plane {
     spare: Option<PinId>,
     busy: Option<Vec<u8>>,
     /// Pushes for clients whose last request is about to be answered, which comes first.
-    delayed: Vec<(Ticket, Vec<u8>)>,
+    delayed: Vec<(Ticket, Option<Ticket>, Vec<u8>)>,
     /// How far the authority had come at the last tick.
     stamp: (u64, Option<PinId>),
     /// The user whose rights the lanes have.
@@ -345,6 +345,11 @@ impl Plane {
             (Road::Own(id), Conduct::Session(command)) => return self.session_pinned(place, id, request, command, conduct),
             (Road::Own(id), _) => self.submit_pinned(place, id, request, conduct, None),
             (_, Conduct::Refused(why)) => self.clients.answer(place, &session::refusal(request, why)),
+            (_, Conduct::Session(command)) if roads::is_refused_to_user(client, command) => {
+                let text = "ERR interlay: this command speaks of all clients, and whether this user has the right to it only the server knows; \
+                            use the user of the URL";
+                self.clients.answer(place, &error_reply(text));
+            }
             (_, Conduct::Session(command)) => {
                 let outcome = session::run(command, request, client, admitted);
                 return self.session_outcome(place, request, shared, command, outcome);
@@ -366,7 +371,7 @@ impl Plane {
     ) -> Option<Credentials> {
         let standing = self.pins.get(id)?.pin.standing();
         let is_servers = match command {
-            SessionCommand::Select => true,
+            SessionCommand::Select | SessionCommand::Info => true,
             SessionCommand::ClientKill => self.names_unknown_user(request),
             _ => false,
         };
@@ -547,8 +552,8 @@ impl Plane {
                 self.lanes[side].kick.notify_one();
             }
         }
-        self.finish_change();
         self.give_turn();
+        self.finish_change();
     }
 }
 

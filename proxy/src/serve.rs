@@ -99,11 +99,12 @@ fn listen(what: &'static str, addr: SocketAddr) -> Result<std::net::TcpListener,
     bind().map_err(|cause| ServeError::Listen { what, addr, cause })
 }
 
-/// Every client is a file: asks the system for as many as the configuration allows.
+/// Every client is a file, and a second one if it has a connection of its own: asks the system for as many as the
+/// configuration allows. Fewer than one each is worth a warning.
 fn raise_file_limit(max_clients: usize) {
-    let wanted = max_clients as u64 + OTHER_FILES;
-    match rlimit::increase_nofile_limit(wanted) {
-        Ok(limit) if limit < wanted => tracing::warn!(limit, wanted, "the system allows fewer files than max_clients needs"),
+    let needed = max_clients as u64 + OTHER_FILES;
+    match rlimit::increase_nofile_limit(needed + max_clients as u64) {
+        Ok(limit) if limit < needed => tracing::warn!(limit, needed, "the system allows fewer files than max_clients needs"),
         Ok(_) => {}
         Err(error) => tracing::warn!(%error, "the limit of open files cannot be read"),
     }

@@ -11,6 +11,9 @@ use crate::effect::{Effect, Extent};
 use crate::parked::Parked;
 use crate::transaction::selected;
 
+/// Commands that bring at most as many things to take as they have arguments behind the key.
+const PUSHES: [&[u8]; 5] = [b"lpush", b"rpush", b"lmove", b"rpoplpush", b"zadd"];
+
 /// Finds the keys of requests and what the dirty set says of them.
 #[derive(Debug)]
 pub(crate) struct Keys {
@@ -77,6 +80,19 @@ impl Keys {
         self.named(request).filter(|(_, access)| *access == Access::Write).for_each(|(key, _)| parked.touch(db, key));
     }
 
+    /// Lets those who wait for a key that the requests of a queue's entry are about to write be tried behind them.
+    pub(crate) fn foresee(&mut self, parked: &mut Parked, db: u32, entry: &[u8]) {
+        for (db, request) in in_dbs(db, entry) {
+            if self.catalog.effect(request) == Effect::Nothing || !self.find(request) {
+                continue;
+            }
+            // A push brings as many things as it has arguments; what may bring more is followed up.
+            let count = request.argc().saturating_sub(2).max(1);
+            let exact = PUSHES.iter().any(|name| request.name().eq_ignore_ascii_case(name));
+            self.named(request).filter(|(_, access)| *access == Access::Write).for_each(|(key, _)| parked.foresee(db, key, count, exact));
+        }
+    }
+
     /// What a flush or swap that is on its way to the secondary does to the dirty set by itself.
     pub(crate) fn flush(dirty: &mut DirtySet, db: u32, effect: Effect, request: Request<'_>) {
         match effect {
@@ -114,20 +130,6 @@ impl Keys {
 
 fn number(arg: Option<&[u8]>) -> Option<u32> {
     std::str::from_utf8(arg?).ok()?.parse().ok()
-}
-
-impl Keys {
-    /// Lets those who wait for a key that the requests of a queue's entry are about to write be tried behind them.
-    pub(crate) fn foresee(&mut self, parked: &mut Parked, db: u32, entry: &[u8]) {
-        for (db, request) in in_dbs(db, entry) {
-            if self.catalog.effect(request) == Effect::Nothing || !self.find(request) {
-                continue;
-            }
-            // A push brings as many things as it has arguments; what brings more is followed up when it is answered.
-            let count = request.argc().saturating_sub(2).max(1);
-            self.named(request).filter(|(_, access)| *access == Access::Write).for_each(|(key, _)| parked.foresee(db, key, count));
-        }
-    }
 }
 
 /// The requests of a queue's entry, each with the database it is carried out in.

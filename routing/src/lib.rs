@@ -34,7 +34,7 @@ pub use log::SHARE_FROM_BYTES;
 pub use order::{ReplyOrder, Seq};
 pub use pair::{Admission, ChangeRefused, Clients, Executed, LaneError, LanePair, PairLimits, Submission};
 pub use parked::Over;
-pub use pin::{Pin, Said, Standing};
+pub use pin::{Lost, Pin, Said, Standing};
 pub use policy::{Policy, UnknownPolicy};
 pub use side::{BySide, Side};
 pub use split::Split;

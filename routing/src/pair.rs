@@ -23,7 +23,7 @@ use bytes::Bytes;
 use interlay_resp::{Limits, ReplyError, Request, requests};
 
 use crate::answer::Answer;
-use crate::conduct::{Catalog, Work};
+use crate::conduct::{Catalog, Conduct, Work};
 use crate::counters::Counters;
 use crate::dirty::{DirtyLimits, DirtySet};
 use crate::effect::Effect;
@@ -57,6 +57,9 @@ pub struct Executed<'a> {
     pub requests: &'a [u8],
     /// Whether it was a transaction.
     pub transaction: bool,
+    /// Whether it was done while the lane was held and empty. Otherwise nobody knows its place in the order, and the keys that
+    /// it has written become dirty.
+    pub ordered: bool,
     /// What the authority replied.
     pub reply: &'a [u8],
 }
@@ -375,6 +378,8 @@ impl LanePair {
         let catalog = Arc::clone(&self.keys.catalog);
         requests(entry).find_map(|request| match catalog.effect(request) {
             Effect::Nothing => None,
+            // The authority's own error is expected.
+            _ if catalog.conduct(request).1 == Conduct::Lane(Work::Unknown) => None,
             effect => self.refused_write(db, request, effect),
         })
     }
@@ -463,6 +468,12 @@ impl LanePair {
         self.held = hold;
         self.change_if_drained();
         self.try_parked(clients);
+    }
+
+    /// Whether the authority's lane is kept free.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.held
     }
 
     /// Whether the lane that is held is empty, so that what another connection does now has its place in the order: behind

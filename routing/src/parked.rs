@@ -40,6 +40,8 @@ pub(crate) struct Waiter {
     trying: bool,
     /// One of its keys was written since the try began.
     again: bool,
+    /// There may be more than it takes: when it is served, the next one is to be tried.
+    follows: bool,
     /// What it gets instead of a further try.
     over: Option<Over>,
 }
@@ -85,13 +87,14 @@ impl Parked {
         self.waiters.is_empty()
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.waiters.len()
+    /// Waiters that are known to have to wait.
+    pub(crate) fn settled(&self) -> usize {
+        self.waiters.values().filter(|waiter| !(waiter.is_new && waiter.trying)).count()
     }
 
-    /// Whether this client waits.
-    pub(crate) fn has_client(&self, client: u32) -> bool {
-        self.by_client.contains_key(&client)
+    /// Whether this client waits, and is known to have to.
+    pub(crate) fn is_settled(&self, client: u32) -> bool {
+        self.by_client.get(&client).and_then(|arrival| self.waiters.get(arrival)).is_some_and(|waiter| !(waiter.is_new && waiter.trying))
     }
 
     /// Whether this client has a try under way.
@@ -116,7 +119,7 @@ impl Parked {
         }
         self.by_client.insert(ticket.client, arrival);
         self.deadlines.extend(until.map(|until| (until, arrival)));
-        let waiter = Waiter { asked, is_new: true, keys, trying: false, again: false, over: None };
+        let waiter = Waiter { asked, is_new: true, keys, trying: false, again: false, follows: true, over: None };
         self.waiters.insert(arrival, waiter);
         if is_first {
             self.due.insert(arrival);
@@ -136,15 +139,18 @@ impl Parked {
         }
     }
 
-    /// A key is about to be written with at most `count` things to take: the first who wait for it are to be tried behind
-    /// the write. Whoever has a try under way already is tried again, and nobody overtakes it.
-    pub(crate) fn foresee(&mut self, db: u32, key: &[u8], count: usize) {
+    /// A key is about to be written with `count` things to take, or at most so many, if that is `exact`: the first who wait
+    /// for it are to be tried behind the write. Whoever has a try under way already is tried again, and nobody overtakes it.
+    pub(crate) fn foresee(&mut self, db: u32, key: &[u8], count: usize, exact: bool) {
         let Some(arrivals) = self.by_key.get(&db).and_then(|keys| keys.get(key)) else { return };
         let first: Vec<Arrival> = arrivals.iter().take(count).copied().collect();
         for arrival in first {
+            let follows = self.waiters.get(&arrival).is_some_and(|waiter| waiter.follows);
             self.wake(arrival);
-            if self.waiters.get(&arrival).is_some_and(|waiter| waiter.trying) {
-                return;
+            match self.waiters.get_mut(&arrival) {
+                Some(waiter) if waiter.trying => return,
+                Some(waiter) => waiter.follows = follows || !exact,
+                None => {}
             }
         }
     }
@@ -179,8 +185,14 @@ impl Parked {
 
     fn wake(&mut self, arrival: Arrival) {
         match self.waiters.get_mut(&arrival) {
-            Some(waiter) if waiter.trying => waiter.again = true,
-            Some(_) => drop(self.due.insert(arrival)),
+            Some(waiter) => {
+                waiter.follows = true;
+                if waiter.trying {
+                    waiter.again = true;
+                } else {
+                    self.due.insert(arrival);
+                }
+            }
             None => {}
         }
     }
@@ -223,6 +235,7 @@ impl Parked {
         let waiter = self.waiters.get_mut(&arrival)?;
         waiter.trying = false;
         waiter.is_new = false;
+        waiter.follows = waiter.again;
         match waiter.over {
             Some(over) => self.leave(arrival).map(|waiter| (waiter, over)),
             None => {
@@ -248,7 +261,10 @@ impl Parked {
                 }
             }
             // What it was to be tried for is now the next one's turn.
-            if waiter.again || was_due {
+            // It may have taken from another of its keys; and who has come behind it was never tried.
+            let next = self.first(waiter.session.db, key).and_then(|next| self.waiters.get(&next));
+            let is_untried = next.is_some_and(|next| next.is_new && !next.trying);
+            if waiter.again || was_due || waiter.follows || is_untried || waiter.keys.len() > 1 {
                 self.touch(waiter.session.db, key);
             }
         }

@@ -69,6 +69,8 @@ enum What {
     Swallow,
     /// What has to succeed before a client's request.
     Enter,
+    /// Nothing but for the client, and it changes nothing.
+    Read,
     /// Nothing but for the client.
     Pass,
     /// The state changes if it is no error; for what can be turned on and off, to this.
@@ -82,6 +84,19 @@ enum What {
     /// It writes, or may.
     Write,
     Exec,
+}
+
+/// A request whose answer was lost.
+#[derive(Debug)]
+pub struct Lost {
+    /// The request.
+    pub ticket: Ticket,
+    /// The client's database and protocol.
+    pub session: Session,
+    /// The requests that may have written keys, back to back.
+    pub requests: Vec<u8>,
+    /// Whether it may have changed anything.
+    pub may_have_changed: bool,
 }
 
 /// What a reply is.
@@ -218,9 +233,10 @@ impl Pin {
             Conduct::Own(Own::Wait) => {
                 // The server waits for what the connection's own last command has seen written: this one has seen all.
                 self.swallow(&["PING"], out);
-                (What::Pass, 1)
+                (What::Read, 1)
             }
-            Conduct::Own(Own::Plain | Own::Read | Own::Exec | Own::Discard | Own::Redirection) => (What::Pass, 1),
+            Conduct::Lane(Work::Read) | Conduct::Own(Own::Read) => (What::Read, 1),
+            Conduct::Own(Own::Plain | Own::Exec | Own::Discard | Own::Redirection) => (What::Pass, 1),
             Conduct::Own(own) => (What::State(own, turns_on), number(own)),
             Conduct::Session(SessionCommand::Select) => (selected(request).map_or(What::Pass, What::Select), 1),
             Conduct::Session(SessionCommand::Hello) => match request.arg(1) {
@@ -257,7 +273,7 @@ impl Pin {
     pub fn streams(&self, kind: Option<ReplyKind>) -> Option<Ticket> {
         let in_band = kind.is_some_and(|kind| !matches!(kind, ReplyKind::Push | ReplyKind::Simple | ReplyKind::Error));
         let is_plain = in_band && self.standing.subscribed() == 0;
-        self.awaiting.front().filter(|awaited| is_plain && awaited.what == What::Pass).map(|awaited| awaited.ticket)
+        self.awaiting.front().filter(|awaited| is_plain && matches!(awaited.what, What::Read | What::Pass)).map(|awaited| awaited.ticket)
     }
 
     /// Takes a whole reply.
@@ -310,7 +326,7 @@ impl Pin {
                 self.stand_ins = stand_ins;
                 return Said::Executed { ticket, session, requests, transaction: true };
             }
-            What::Queued | What::StandIn | What::Pass | What::State(..) | What::Select(_) | What::Hello(_) => {}
+            What::Queued | What::StandIn | What::Read | What::Pass | What::State(..) | What::Select(_) | What::Hello(_) => {}
         }
         Said::Reply { ticket, whole: true }
     }
@@ -320,14 +336,19 @@ impl Pin {
         self.session.db = db;
     }
 
-    /// The connection is lost: what was under way, in order, each with the requests that may have changed data.
-    pub fn lost(&mut self) -> Vec<(Ticket, Session, Vec<u8>)> {
+    /// The connection is lost: what was under way, in order.
+    pub fn lost(&mut self) -> Vec<Lost> {
         let queued = std::mem::take(&mut self.queued);
         let lost = self.awaiting.drain(..).filter(|awaited| !matches!(awaited.what, What::Swallow | What::Enter));
-        lost.map(|awaited| match awaited.what {
-            What::Exec => (awaited.ticket, awaited.session, queued.clone()),
-            What::Write => (awaited.ticket, awaited.session, awaited.request),
-            _ => (awaited.ticket, awaited.session, Vec::new()),
+        lost.map(|Awaited { ticket, session, what, request, .. }| Lost {
+            ticket,
+            session,
+            requests: match what {
+                What::Exec => queued.clone(),
+                What::Write => request,
+                _ => Vec::new(),
+            },
+            may_have_changed: matches!(what, What::Exec | What::Write | What::Pass),
         })
         .collect()
     }

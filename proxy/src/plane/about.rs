@@ -150,7 +150,9 @@ impl Plane {
                 monitor: standing.monitoring,
                 pubsub: standing.subscribed() > 0,
                 multi: standing.queued.is_some(),
-                blocked: client.held_back || client.is_blocked() || self.pair.is_waiting(place as u32),
+                blocked: client.held_back
+                    || self.pair.is_waiting(place as u32)
+                    || (client.is_blocked() && !self.pair.is_being_tried(place as u32)),
                 tracking: standing.tracking,
                 broadcast: standing.tracking && about.broadcast,
                 closing: client.closing,

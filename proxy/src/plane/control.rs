@@ -116,7 +116,7 @@ impl Plane {
     pub(crate) fn tick(&mut self, now: Instant, effect_timeout: Option<Duration>) -> bool {
         self.now = now;
         self.end_pause(now);
-        if self.pair.waiting() > 0 {
+        if !self.pair.nobody_waits() {
             self.pair.expire_waiting(now, &mut self.clients);
             if now.duration_since(self.polled) >= POLL_EVERY {
                 self.polled = now;

@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind};
 
 use interlay_resp::{Limits, ReplyKind, ReplyScan, Request};
 use interlay_routing::{
-    Answer, Clients, Conduct, Executed, NO_CLIENT, Over, Own, Said, Session, SessionCommand, Side, Submission, Work, elements,
+    Answer, Clients, Conduct, Executed, Lost, NO_CLIENT, Over, Own, Said, Session, SessionCommand, Side, Submission, Ticket, Work, elements,
 };
 
 use super::Plane;
@@ -13,6 +13,9 @@ use crate::pinned::{PinDesk, PinId, senseless};
 use crate::roster::{Redirect, integer, text};
 use crate::session::{self, Ask, Barrier, Decides, Outcome, error_reply};
 use crate::socket::Socket;
+
+/// Requests of one exclusive section; the lane and others have their turn before the next ones.
+const SECTION_REQUESTS: u32 = 64;
 
 impl Plane {
     // === Coming and going ===
@@ -38,6 +41,22 @@ impl Plane {
         // Without it the connection ends a moment later.
         let submission = Submission { ticket, session, request, shared: None, work, may_split: false, changes_session: false };
         self.pair.submit(submission, &mut self.clients);
+    }
+
+    /// A client that waits will send nothing more: its waiting ends, and it is closed when its last request is answered.
+    /// False if that cannot be brought about.
+    pub(crate) fn give_up(&mut self, place: usize) -> bool {
+        let waited = self.pair.end_waiting(place as u32, Over::Left, &mut self.clients);
+        if !waited {
+            let pin = self.clients.get_mut(place).and_then(|client| client.pin);
+            if pin.and_then(|id| self.pins.get(id)?.server_id).is_none() || !self.pair.takes_requests() {
+                return false;
+            }
+            self.stop_waiting(place);
+        }
+        self.clients.kill(place, false);
+        self.settle();
+        true
     }
 
     /// A client is gone: what is under way for it goes nowhere.
@@ -72,11 +91,15 @@ impl Plane {
             self.busy = None;
         }
         let held = desk.holds();
-        for (ticket, session, requests) in desk.pin.lost() {
-            let answer = if requests.is_empty() { Answer::ReadLost(desk.side) } else { Answer::OutcomeUnknown(desk.side) };
+        for Lost { ticket, session, requests, may_have_changed } in desk.pin.lost() {
             if !requests.is_empty() {
                 self.pair.executed_somewhere(session, &requests);
             }
+            if desk.streaming == Some(ticket) {
+                self.clients.abandon(ticket);
+                continue;
+            }
+            let answer = if may_have_changed { Answer::OutcomeUnknown(desk.side) } else { Answer::ReadLost(desk.side) };
             self.clients.reply(ticket, &answer.to_reply(), true);
         }
         if let Some(place) = self.clients.place(desk.owner)
@@ -115,8 +138,11 @@ impl Plane {
             return false;
         }
         let waits_there = matches!(conduct, Conduct::Waits(..));
-        if !has_target || self.busy.is_some() || waits_there || self.turns.holder == Some(id) || !desk.pin.writes(&self.catalog, conduct) {
+        if !has_target || self.busy.is_some() || waits_there || !desk.pin.writes(&self.catalog, conduct) {
             return true;
+        }
+        if self.turns.holder == Some(id) {
+            return self.turns.used < SECTION_REQUESTS; // then it is others' turn first
         }
         if !self.turns.waiting.contains(&id) {
             self.turns.waiting.push_back(id);
@@ -139,6 +165,7 @@ impl Plane {
                 return self.clients.answer(place, &answer.to_reply());
             }
             desk.in_flight += 1;
+            self.turns.used += 1;
         }
         if conduct == Conduct::Own(Own::Monitor) && desk.pin.standing().monitoring {
             return; // the server does not answer a second one
@@ -307,6 +334,7 @@ impl Plane {
                 ReplyScan::NeedMore => {
                     match desk.pin.streams(desk.scanner.kind()) {
                         Some(ticket) => {
+                            desk.streaming = Some(ticket);
                             let kept = std::mem::take(&mut desk.partial);
                             self.clients.reply(ticket, &kept, false);
                             self.clients.reply(ticket, bytes, false);
@@ -333,15 +361,17 @@ impl Plane {
 
     fn answered_pinned(&mut self, id: PinId, reply: &[u8], kind: ReplyKind) -> io::Result<()> {
         let Some(desk) = self.pins.get_mut(id) else { return Ok(()) };
+        desk.streaming = None;
         match desk.pin.answered(reply, kind) {
             Said::Push => {
-                if let Some(place) = self.clients.place(desk.owner)
+                let (owner, desk_executed) = (desk.owner, desk.last_executed);
+                if let Some(place) = self.clients.place(owner)
                     && !(desk.pin.standing().monitoring && is_of_interlay(reply))
                 {
                     let redirect = self.clients.get_mut(place).and_then(|client| client.about.redirect);
                     match redirect.filter(|_| reply.starts_with(REDIRECTION_BROKEN)) {
                         Some((id, _)) => self.clients.push(place, &[REDIRECTION_BROKEN, b":", id.to_string().as_bytes(), b"\r\n"].concat()),
-                        None if self.pair.is_being_tried(place as u32) => self.delayed.push((desk.owner, reply.to_vec())),
+                        None if self.answers_first(place, desk_executed) => self.delayed.push((owner, desk_executed, reply.to_vec())),
                         None => self.clients.push(place, reply),
                     }
                 }
@@ -354,19 +384,23 @@ impl Plane {
                     self.clients.wake_paused();
                 }
             }
-            Said::Swallowed => {}
+            Said::Swallowed => {
+                // It may have waited for just this.
+                self.clients.place(desk.owner).into_iter().for_each(|place| self.clients.wake(place));
+            }
             Said::Unasked => return Err(senseless("a reply to no request")),
             Said::Executed { ticket, session, requests, transaction } => {
                 let stand_ins = desk.pin.take_stand_ins();
                 let ordered = desk.in_flight > 0;
                 desk.in_flight -= u32::from(ordered);
                 let owner = desk.owner;
+                desk.last_executed = Some(ticket);
                 let place = self.clients.place(owner);
                 let own = place.filter(|_| !stand_ins.is_empty() && kind == ReplyKind::Array);
                 let own = own.map(|place| self.with_own_answers(place, &stand_ins, reply));
                 let reply = own.as_deref().unwrap_or(reply);
                 if ordered || transaction || !self.has_target() {
-                    let executed = Executed { ticket, session, requests: &requests, transaction, reply };
+                    let executed = Executed { ticket, session, requests: &requests, transaction, ordered, reply };
                     let db = self.pair.executed(executed, &mut self.clients);
                     if let Some(desk) = self.pins.get_mut(id).filter(|_| transaction) {
                         desk.pin.left_in(db);
@@ -384,11 +418,18 @@ impl Plane {
         Ok(())
     }
 
+    /// Whether a client is about to get an answer that a push must not overtake: to what it waits for, or to the last thing
+    /// that its own connection has carried out.
+    fn answers_first(&mut self, place: usize, executed: Option<Ticket>) -> bool {
+        let is_held = |ticket: Ticket| self.clients.get_mut(place).is_some_and(|client| !client.has_answer(ticket.seq));
+        executed.is_some_and(is_held) || self.pair.is_being_tried(place as u32)
+    }
+
     /// Lets pushes go whose client has got its answer.
     pub(super) fn push_delayed(&mut self) {
-        for (owner, push) in std::mem::take(&mut self.delayed) {
+        for (owner, executed, push) in std::mem::take(&mut self.delayed) {
             match self.clients.place(owner) {
-                Some(place) if self.pair.is_being_tried(place as u32) => self.delayed.push((owner, push)),
+                Some(place) if self.answers_first(place, executed) => self.delayed.push((owner, executed, push)),
                 Some(place) => self.clients.push(place, &push),
                 None => {}
             }

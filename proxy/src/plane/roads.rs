@@ -8,6 +8,7 @@ use interlay_routing::command::{CommandId, Flags};
 use interlay_routing::{Conduct, Own, SessionCommand, Work};
 
 use super::Plane;
+use crate::clients::Client;
 use crate::pinned::{PinDesk, PinId, senseless};
 use crate::roster::ReplyMode;
 
@@ -106,12 +107,16 @@ impl Plane {
         let stays_behind = pin.is_some_and(|(_, desk)| is_behind(desk)) && client.session.proto == Proto::Resp3;
         let is_busy = self.busy.is_some();
         let allows_busy = known.command.is_some_and(|(_, flags)| flags.contains(Flags::ALLOW_BUSY));
-        let whole = whole.filter(|_| !is_busy);
+        let whole = whole.filter(|_| !is_busy && client.wants_replies());
         let in_state = |desk: &PinDesk| {
             let standing = desk.pin.standing();
             standing.queued.is_some() || (client.session.proto == Proto::Resp2 && standing.subscribed() > 0)
         };
         let to_pin = match known.conduct {
+            Conduct::Session(SessionCommand::ClientKill | SessionCommand::ClientUnblock) if !holds => {
+                // They may have to ask the server.
+                return self.lane_turn(Road::Session);
+            }
             Conduct::Session(command) => {
                 if pin.is_some_and(|(_, desk)| Self::is_servers(desk, command, client.session.proto == Proto::Resp2)) {
                     true
@@ -123,6 +128,8 @@ impl Plane {
                     return Turn::Go(Road::Session);
                 }
             }
+            // What it carries out is known when all of it is queued.
+            Conduct::Own(Own::Exec) if pin.is_some_and(|(_, desk)| !desk.pin.is_idle()) => return Turn::Wait,
             Conduct::Own(_) if whole.is_some() => holds && !stays_behind,
             Conduct::Own(own) => own.opens() || holds,
             Conduct::Waits(..) => !has_target || pin.is_some_and(|(_, desk)| desk.own_user || in_state(desk)),
@@ -201,4 +208,10 @@ impl Plane {
                 _ => false,
             }
     }
+}
+
+/// Whether a command about all clients comes from another user than the lane's.
+pub(super) fn is_refused_to_user(client: &Client, command: SessionCommand) -> bool {
+    use SessionCommand::{ClientKill, ClientList, ClientPause, ClientUnblock, ClientUnpause};
+    client.about.user.is_some() && matches!(command, ClientKill | ClientList | ClientPause | ClientUnblock | ClientUnpause)
 }

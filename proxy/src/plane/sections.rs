@@ -14,11 +14,14 @@ use crate::pinned::{PinDesk, PinId};
 pub(super) struct Turns {
     pub(super) waiting: VecDeque<PinId>,
     pub(super) holder: Option<PinId>,
+    /// Requests of the section so far.
+    pub(super) used: u32,
     /// The lane has its turn before the next holder.
     rests: bool,
 }
 
 impl Plane {
+    /// What was under way for a connection is answered: its turn is over if that was all.
     pub(super) fn end_turn_if_done(&mut self, id: PinId) {
         let desk = self.pins.get(id);
         if desk.is_some_and(|desk| desk.in_flight == 0 && desk.orphaned) {
@@ -37,6 +40,7 @@ impl Plane {
         }
     }
 
+    /// The turn of a connection is over, if it has it.
     pub(super) fn end_turn(&mut self, id: PinId) {
         if self.turns.holder == Some(id) {
             self.turns.holder = None;
@@ -48,11 +52,18 @@ impl Plane {
 
     /// Gives the next turn, if it is time for it.
     pub(super) fn give_turn(&mut self) {
-        if self.turns.waiting.is_empty() || self.turns.holder.is_some() {
+        if self.turns.holder.is_some() {
             return;
         }
+        let Some(first) = self.turns.waiting.front().and_then(|id| self.pins.get(*id)) else {
+            if self.pair.is_held() {
+                self.pair.hold(false, &mut self.clients); // whoever it was held for has left
+            }
+            return self.turns.waiting.clear();
+        };
         if std::mem::take(&mut self.turns.rests) {
-            return;
+            // Its next look comes behind theirs, and leads here again.
+            return self.clients.place(first.owner).into_iter().for_each(|place| self.clients.wake(place));
         }
         self.pair.hold(true, &mut self.clients);
         if !self.pair.is_exclusive() {
@@ -62,6 +73,7 @@ impl Plane {
             let place = self.pins.get(id).and_then(|desk| self.clients.place(desk.owner));
             if let Some(place) = place {
                 self.turns.holder = Some(id);
+                self.turns.used = 0;
                 return self.clients.wake(place);
             }
         }

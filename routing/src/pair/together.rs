@@ -2,6 +2,7 @@
 
 use interlay_resp::requests;
 
+use super::waiting::moves;
 use super::{Clients, Executed, LanePair};
 use crate::answer::Answer;
 use crate::effect::Effect;
@@ -34,7 +35,7 @@ impl LanePair {
     /// What a client's own connection has done on the authority while the lane was [`LanePair::is_exclusive`]: puts its
     /// effect onto the secondary's lane, and then answers the client. Gives the database that is left behind.
     pub fn executed(&mut self, executed: Executed<'_>, clients: &mut impl Clients) -> u32 {
-        let Executed { ticket, session, requests: entry, transaction, reply } = executed;
+        let Executed { ticket, session, requests: entry, transaction, ordered, reply } = executed;
         let array;
         // A request that was carried out alone is seen as the only one of a transaction.
         let replies = if transaction {
@@ -44,12 +45,15 @@ impl LanePair {
             &array
         };
         let (parts, db) = parts(&self.keys.catalog, session.db, requests(entry), replies, &self.limits.resp);
-        if self.has_target {
+        if self.has_target && ordered {
             self.changed(ticket, session, &parts, self.confirms(), reply, clients);
             self.try_parked(clients);
-        } else {
-            clients.reply(ticket, reply, true);
+            return db;
         }
+        for part in &parts {
+            self.executed_somewhere(Session { db: part.db, ..session }, part.request.bytes());
+        }
+        clients.reply(ticket, reply, true);
         db
     }
 
@@ -91,7 +95,14 @@ impl LanePair {
     ) {
         self.counters.writes += parts.len() as u64;
         if !self.parked.is_empty() {
-            parts.iter().for_each(|part| self.keys.touch(&mut self.parked, part.db, part.request, part.effect));
+            for part in parts {
+                match part.waits {
+                    false => self.keys.touch(&mut self.parked, part.db, part.request, part.effect),
+                    // What takes brings nothing, but to where it moves what it has taken.
+                    true if moves(part.request) => self.parked.touch(part.db, part.request.arg(2).unwrap_or_default()),
+                    true => {}
+                }
+            }
         }
         let held = confirms.then(|| Held::from(reply));
         match self.mirror_together(ticket, session, parts, held) {

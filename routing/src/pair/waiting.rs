@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use interlay_resp::Proto;
+use interlay_resp::{Proto, Request};
 
 use super::{Admission, Clients, LanePair, Submission};
 use crate::answer::Answer;
@@ -55,7 +55,7 @@ impl LanePair {
         interlay_resp::encode_request(["EXEC"], &mut bytes);
         let mut keys = self.keys.copied(request);
         // What is moved is waited for, and not where it goes.
-        let moves = MOVES.iter().any(|name| request.name().eq_ignore_ascii_case(name));
+        let moves = moves(request);
         if moves {
             keys.truncate(1);
         }
@@ -71,16 +71,22 @@ impl LanePair {
         self.parked.is_trying(client)
     }
 
-    /// Clients that wait.
+    /// Clients that wait: their first try has found nothing, or others came first.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.parked.len()
+        self.parked.settled()
+    }
+
+    /// Whether nobody waits, nor is tried for the first time.
+    #[must_use]
+    pub fn nobody_waits(&self) -> bool {
+        self.parked.is_empty()
     }
 
     /// Whether the client in this place waits.
     #[must_use]
     pub fn is_waiting(&self, client: u32) -> bool {
-        self.parked.has_client(client)
+        self.parked.is_settled(client)
     }
 
     /// Ends a client's waiting; false if it does not wait.
@@ -188,6 +194,11 @@ impl LanePair {
             tell(&waiter, over, clients);
         }
     }
+}
+
+/// Whether a command that waits moves what it takes to another key.
+pub(super) fn moves(request: Request<'_>) -> bool {
+    MOVES.iter().any(|name| request.name().eq_ignore_ascii_case(name))
 }
 
 fn is_nil(reply: &[u8]) -> bool {

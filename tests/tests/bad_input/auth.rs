@@ -65,10 +65,12 @@ fn requests_pipelined_behind_auth_wait_for_its_verdict() {
 }
 
 #[test]
-fn only_the_lane_s_own_user_is_served_where_the_default_user_may_do_nothing() {
+fn users_are_served_with_their_own_rights_where_the_default_user_may_do_nothing() {
     let (source, target) = (Server::start(), Server::start());
     let mut admin = source.conn();
-    for user in [&["app", "on", ">pw", "~*", "&*", "+@all"][..], &["other", "on", ">pw2", "~*", "&*", "+@all"], &["default", "-@all"]] {
+    for user in
+        [&["app", "on", ">pw", "~*", "&*", "+@all"][..], &["other", "on", ">pw2", "~o*", "+@all", "-flushall"], &["default", "-@all"]]
+    {
         assert_eq!(admin.call([&["ACL", "SETUSER"], user].concat()), b"+OK\r\n");
     }
     let url = format!("redis://app:pw@127.0.0.1:{}", source.port());
@@ -76,16 +78,21 @@ fn only_the_lane_s_own_user_is_served_where_the_default_user_may_do_nothing() {
     let mut conn = interlay.conn();
     let unauthenticated = "-NOAUTH Authentication required.\r\n";
     assert_eq!(text(&conn.call(["SET", "k", "v"])), text(unauthenticated.as_bytes()));
-    for (user, password) in [("other", "pw2"), ("default", "any")] {
-        let refused = conn.call(["AUTH", user, password]);
-        let expected = format!("-ERR interlay: user '{user}' is not 'app'");
-        assert!(refused.starts_with(expected.as_bytes()), "{}", text(&refused));
-        assert_eq!(text(&conn.call(["SET", "k", "v"])), text(unauthenticated.as_bytes()));
+    assert!(conn.call(["AUTH", "other", "wrong"]).starts_with(b"-WRONGPASS"));
+    assert_eq!(text(&conn.call(["SET", "k", "v"])), text(unauthenticated.as_bytes()));
+    for (user, password, key) in [("other", "pw2", "o"), ("app", "pw", "k")] {
+        assert_eq!(text(&conn.call(["AUTH", user, password])), text(b"+OK\r\n"));
+        assert_eq!(text(&conn.call(["SET", key, user])), text(b"+OK\r\n"));
+        let elsewhere = conn.call(["SET", "k", "v"]);
+        assert_eq!(elsewhere.starts_with(b"-NOPERM"), user == "other", "{}", text(&elsewhere));
+        assert_eq!(conn.call(["FLUSHALL"]).starts_with(b"-NOPERM"), user == "other");
     }
-    assert_eq!(text(&conn.call(["AUTH", "app", "pw"])), text(b"+OK\r\n"));
-    assert_eq!(text(&conn.call(["SET", "k", "v"])), text(b"+OK\r\n"));
+    assert_eq!(text(&conn.call(["AUTH", "default", "any"])), text(b"+OK\r\n"));
+    assert!(conn.call(["SET", "k", "v"]).starts_with(b"-NOPERM"));
+    assert_eq!(text(&conn.call(["AUTH", "other", "pw2"])), text(b"+OK\r\n"));
+    assert_eq!(text(&conn.call(["SET", "o", "mirrored"])), text(b"+OK\r\n"));
     interlay.settled();
-    assert_eq!(target.call(["GET", "k"]), b"$1\r\nv\r\n");
+    assert_eq!(target.call(["GET", "o"]), b"$8\r\nmirrored\r\n");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use interlay_tests::{Conn, Interlay, Load, Pair, Rng, eventually, is_error, mix, text};
 
-use super::scene::{POLICIES, blocked, id, line, ok, patient, say, words};
+use super::scene::{EndsWith, POLICIES, blocked, id, line, ok, patient, say, words};
 
 /// How consumers take elements, each from lists or from sorted sets.
 const TAKES: [&str; 7] = [
@@ -80,7 +80,7 @@ impl Market {
 
     fn consume(&self, interlay: &Interlay, number: usize) -> Vec<String> {
         let mut conn = interlay.conn();
-        if number % 3 == 0 {
+        if number.is_multiple_of(3) {
             assert_eq!(conn.call(["HELLO", "3"]).first(), Some(&b'%'));
         }
         ok(&mut conn, &format!("SELECT {}", number % 2));
@@ -215,6 +215,7 @@ fn clients_that_vanish_while_they_wait_lose_no_element() {
     let over = AtomicBool::new(false);
     let vanished = AtomicUsize::new(0);
     std::thread::scope(|scope| {
+        let ends = EndsWith(&over);
         let stays = scope.spawn(|| {
             let mut conn = pair.interlay.conn();
             loop {
@@ -246,7 +247,7 @@ fn clients_that_vanish_while_they_wait_lose_no_element() {
             assert_eq!(text(&replies[1]), r":0\r\n");
         }
         eventually("many have vanished", || vanished.load(Ordering::Relaxed) > 200);
-        over.store(true, Ordering::Relaxed);
+        drop(ends);
         conn.call(["RPUSH", "queue", "end"]);
         stays.join().expect("a consumer");
     });
@@ -271,6 +272,18 @@ fn waiter_that_vanished_is_passed_over() {
         assert_eq!(words(&waiters[1].reply()), ["a", "2"], "{policy}");
         assert_eq!(say(&mut pair.interlay.conn(), "LRANGE a 0 -1"), r"*1\r\n$1\r\n3\r\n");
         pair.assert_in_step();
+    }
+}
+
+#[test]
+fn pop_of_a_client_that_will_send_nothing_more_is_answered() {
+    let pair = patient("source-authoritative");
+    say(&mut pair.interlay.conn(), "RPUSH l 1 2");
+    for server in [&pair.source.conn(), &pair.interlay.conn()].map(|conn| conn.socket().peer_addr().expect("an address").port()) {
+        let mut conn = Conn::to(server);
+        conn.send(line("BLPOP l 0"));
+        conn.finish();
+        assert!(text(&conn.rest()).starts_with(r"*2\r\n$1\r\nl\r\n$1\r\n"), "port {server}");
     }
 }
 

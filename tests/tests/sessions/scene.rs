@@ -1,5 +1,7 @@
 //! What several of these tests need: replies taken apart, and waiting on what an interlay says of its clients.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use interlay_tests::{Conn, Interlay, Pair, eventually, is_error, text};
 
 /// All policies.
@@ -62,6 +64,15 @@ pub(crate) fn patient(policy: &str) -> Pair {
 /// The same, where the test brings about warnings.
 pub(crate) fn warned(policy: &str) -> Pair {
     Pair::with_warnings(policy, &["--effect-timeout-ms", "0", "--max-pause-ms", "10000"])
+}
+
+/// Sets a flag when it goes, also when a test fails: what runs until then ends, and the failure is told.
+pub(crate) struct EndsWith<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for EndsWith<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Whether a reply is an error that names Interlay.

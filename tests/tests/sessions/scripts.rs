@@ -35,6 +35,7 @@ fn script_cache_and_functions_are_on_both_sides() {
 #[test]
 fn script_that_does_not_end_is_told_of_and_killed() {
     for (kind, kill, own) in [("EVAL", "SCRIPT KILL", false), ("FCALL", "FUNCTION KILL", false), ("EVAL", "SCRIPT KILL", true)] {
+        eprintln!("{kind}, {kill}, on a connection of its own: {own}");
         let pair = warned("source-authoritative");
         let mut conn = pair.interlay.conn();
         ok(&mut conn, "SET k v");

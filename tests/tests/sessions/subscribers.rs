@@ -51,7 +51,7 @@ fn each_message_comes_once_and_in_its_publisher_s_order() {
     const COUNT: usize = 70;
     for policy in ["source-authoritative", "both-required", "best-effort"] {
         let pair = patient(policy);
-        let subscribe = |n: usize| (subscribed(pair.interlay.conn(), WAYS[n % 3], n % 2 == 0), n % 2 == 0);
+        let subscribe = |n: usize| (subscribed(pair.interlay.conn(), WAYS[n % 3], n.is_multiple_of(2)), n.is_multiple_of(2));
         let mut subscribers: Vec<_> = (0..20).map(subscribe).collect();
         let mut on_target = subscribed(pair.target.conn(), WAYS[0], true);
         std::thread::scope(|scope| {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use interlay_tests::{Conn, Rng, is_error, text};
 
-use super::scene::{id, line, ok, patient, say, words};
+use super::scene::{EndsWith, id, line, ok, patient, say, words};
 
 /// A RESP3 connection with tracking turned on.
 fn tracking(mut conn: Conn, options: &str) -> Conn {
@@ -127,6 +127,7 @@ fn caches_of_many_clients_are_right_once_writers_rest() {
     let over = AtomicBool::new(false);
     let key = |rng: &mut Rng| format!("k{}", rng.below(6));
     let mut caches: Vec<Cache> = std::thread::scope(|scope| {
+        let ends = EndsWith(&over);
         let caches: Vec<_> = (0..6)
             .map(|n| (n, rng.fork(n)))
             .map(|(n, mut rng)| {
@@ -156,7 +157,7 @@ fn caches_of_many_clients_are_right_once_writers_rest() {
             })
             .collect();
         writers.into_iter().for_each(|writer| writer.join().expect("a writer"));
-        over.store(true, Ordering::Relaxed);
+        drop(ends);
         caches.into_iter().map(|cache| cache.join().expect("a cache")).collect()
     });
     let mut direct = pair.source.conn();

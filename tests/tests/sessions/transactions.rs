@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use interlay_tests::{Conn, Interlay, Load, Rng, eventually, is_error, mix, text};
 
-use super::scene::{POLICIES, line, number, ok, patient, say, words};
+use super::scene::{EndsWith, POLICIES, line, number, ok, patient, say, words};
 
 /// Databases in which transactions leave their client.
 const DBS: [&str; 3] = ["0", "1", "2"];
@@ -121,36 +121,13 @@ fn transactions_of_many_clients_leave_both_servers_equal_under_every_policy() {
 }
 
 #[test]
-fn dbg() {
-    let rng = Rng::printed();
-    let pair = patient("source-authoritative");
-    let mons: Vec<_> = [&pair.source, &pair.target].iter().map(|s| { let mut c = s.conn(); c.call(["MONITOR"]); c }).collect();
-    std::thread::scope(|scope| {
-        for n in 0..2 { let rng = rng.fork(n); let pair = &pair; scope.spawn(move || batches(&pair.interlay, rng, 100)); }
-    });
-    pair.settled();
-    let same = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| pair.assert_in_step())).is_ok();
-    for (server, mut mon) in [&pair.source, &pair.target].iter().zip(mons) {
-        server.call(["SET", "mark", "end"]);
-        let mut lines = String::new();
-        loop {
-            let r = String::from_utf8_lossy(&mon.reply()).into_owned();
-            if r.contains("mark") { break; }
-            lines.push_str(&r);
-        }
-        std::fs::write(format!("/tmp/sessions/mon-{}", if server.port() == pair.source.port() { "s" } else { "t" }), lines).unwrap();
-    }
-    eprintln!("DBG same={same}");
-    panic!();
-}
-
-#[test]
 fn transactions_are_never_seen_by_half() {
     let rng = Rng::printed();
     let pair = patient("source-authoritative");
     let over = AtomicBool::new(false);
     let looked = AtomicUsize::new(0);
     std::thread::scope(|scope| {
+        let _ends = EndsWith(&over);
         for server in [&pair.source, &pair.target] {
             let (over, looked) = (&over, &looked);
             scope.spawn(move || {
@@ -165,7 +142,6 @@ fn transactions_are_never_seen_by_half() {
         let writers: Vec<_> = (0..4).map(|n| rng.fork(n)).map(|rng| scope.spawn(|| batches(&pair.interlay, rng, 100))).collect();
         writers.into_iter().for_each(|writer| _ = writer.join().expect("a client"));
         eventually("both were looked at", || looked.load(Ordering::Relaxed) > 200);
-        over.store(true, Ordering::Relaxed);
     });
     pair.assert_in_step();
 }
@@ -210,6 +186,23 @@ fn watcher_that_never_finishes_holds_nobody_up() {
         pair.assert_in_step();
         assert_eq!(pair.target.call(["GET", "k"]), b"$3\r\n100\r\n");
     }
+}
+
+#[test]
+fn clients_that_vanish_while_they_wait_for_their_turn_hold_nobody_up() {
+    let rng = Rng::printed();
+    let pair = patient("source-authoritative");
+    let load = Load::start(pair.interlay.port(), 4, &rng, mix::write);
+    for _ in 0..150 {
+        let mut conn = pair.interlay.conn();
+        ok(&mut conn, "WATCH untouched");
+        ok(&mut conn, "MULTI");
+        assert_eq!(say(&mut conn, "INCR n"), r"+QUEUED\r\n");
+        conn.send(line("EXEC"));
+    }
+    load.go_on_for(200);
+    load.stop_without_errors();
+    pair.assert_in_step();
 }
 
 #[test]

@@ -150,7 +150,7 @@ impl Driver {
                     return self.end_section();
                 }
                 let Section { ticket, transaction, tag, .. } = section;
-                let executed = Executed { ticket, session, requests: &bytes, transaction, reply: &reply };
+                let executed = Executed { ticket, session, requests: &bytes, transaction, ordered: true, reply: &reply };
                 let left = self.pair.executed(executed, &mut self.crowd);
                 if left != db {
                     return Err(format!("#{tag} is said to leave database {left} behind, and it is {db}"));
