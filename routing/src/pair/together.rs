@@ -5,7 +5,7 @@ use interlay_resp::requests;
 use super::waiting::moves;
 use super::{Clients, Executed, LanePair};
 use crate::answer::Answer;
-use crate::effect::Effect;
+use crate::effect::{Effect, Why};
 use crate::keys::Keys;
 use crate::lane::{Asked, Entry, Expect, Held, Job, NO_CLIENT, Session, Ticket};
 use crate::policy::Policy;
@@ -70,13 +70,16 @@ impl LanePair {
         }
     }
 
-    /// The authority carries out nothing but a script: answers the reads behind it on the lane with what it says of that,
-    /// except those of the client whose script it is.
+    /// The authority carries out nothing but a script: answers the reads on the lane with what it says of that, except those
+    /// of the client whose script it is. Reads ahead of the script are no better off: their replies leave with its own.
     pub fn answer_busy(&mut self, reply: &[u8], clients: &mut impl Clients) {
-        let mut awaiting = self.lanes[self.authority].awaiting.iter_mut();
-        let Some(running) = awaiting.next().map(|entry| entry.asked.ticket.client) else { return };
-        for Entry { asked, job, .. } in awaiting.filter(|entry| entry.asked.ticket.client != running) {
-            if matches!(job, Job::Pass { read: true, .. }) && asked.ticket != NO_CLIENT {
+        let lane = &mut self.lanes[self.authority];
+        let is_script = |entry: &&Entry| matches!(entry.job, Job::Write { effect: Effect::Unrepeatable(Why::Script), .. });
+        let running = lane.awaiting.iter().find(is_script).or(lane.awaiting.front()).map(|entry| entry.asked.ticket.client);
+        let begun = usize::from(lane.streaming);
+        for Entry { asked, job, .. } in lane.awaiting.iter_mut().skip(begun) {
+            let is_others = Some(asked.ticket.client) != running && asked.ticket != NO_CLIENT;
+            if is_others && matches!(job, Job::Pass { read: true, .. }) {
                 clients.reply(asked.ticket, reply, true);
                 asked.ticket = NO_CLIENT;
             }

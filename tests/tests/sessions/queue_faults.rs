@@ -107,6 +107,8 @@ fn acknowledged_elements_outlive_a_source_that_is_stopped_while_clients_wait() {
     for (n, mut waiter) in waiting.drain(..2).enumerate() {
         assert_eq!(words(&waiter.reply()), ["queue", &n.to_string()]);
     }
+    // Behind the last try on the lane, so that no waiter is being tried when the source stops.
+    assert_eq!(say(&mut conn, "PING"), r"+PONG\r\n");
     pair.source.freeze();
     let mut late = pair.interlay.conn();
     late.send([line("RPUSH queue 2 3 4"), line("LLEN queue")].concat());
