@@ -184,16 +184,12 @@ impl Parked {
     }
 
     fn wake(&mut self, arrival: Arrival) {
-        match self.waiters.get_mut(&arrival) {
-            Some(waiter) => {
-                waiter.follows = true;
-                if waiter.trying {
-                    waiter.again = true;
-                } else {
-                    self.due.insert(arrival);
-                }
-            }
-            None => {}
+        let Some(waiter) = self.waiters.get_mut(&arrival) else { return };
+        waiter.follows = true;
+        if waiter.trying {
+            waiter.again = true;
+        } else {
+            self.due.insert(arrival);
         }
     }
 

@@ -75,7 +75,7 @@ impl LanePair {
     pub fn answer_busy(&mut self, reply: &[u8], clients: &mut impl Clients) {
         let lane = &mut self.lanes[self.authority];
         let is_script = |entry: &&Entry| matches!(entry.job, Job::Write { effect: Effect::Unrepeatable(Why::Script), .. });
-        let running = lane.awaiting.iter().find(is_script).or(lane.awaiting.front()).map(|entry| entry.asked.ticket.client);
+        let running = lane.awaiting.iter().find(is_script).or_else(|| lane.awaiting.front()).map(|entry| entry.asked.ticket.client);
         let begun = usize::from(lane.streaming);
         for Entry { asked, job, .. } in lane.awaiting.iter_mut().skip(begun) {
             let is_others = Some(asked.ticket.client) != running && asked.ticket != NO_CLIENT;
