@@ -352,7 +352,7 @@ impl Plane {
             }
             (_, Conduct::Session(command)) => {
                 let outcome = session::run(command, request, client, admitted);
-                return self.session_outcome(place, request, shared, command, outcome);
+                return self.session_outcome(place, request, command, outcome);
             }
             // Roads other than these are given to no such request.
             (Road::Session, _) => debug_assert!(false, "{conduct:?} has a road"),
@@ -387,22 +387,14 @@ impl Plane {
         match session::run(command, request, client, true) {
             Outcome::Ask(ask) => {
                 let (bytes, decides) = self.asked(request, ask);
-                let argc = interlay_resp::requests(&bytes).next().map_or(0, |request| request.argc());
-                self.submit_pinned(place, id, Request::new(&bytes, argc), conduct, Some(decides));
+                self.submit_pinned(place, id, view(&bytes), conduct, Some(decides));
                 None
             }
-            outcome => self.session_outcome(place, request, None, command, outcome),
+            outcome => self.session_outcome(place, request, command, outcome),
         }
     }
 
-    fn session_outcome(
-        &mut self,
-        place: usize,
-        request: Request<'_>,
-        shared: Option<Bytes>,
-        command: SessionCommand,
-        outcome: Outcome,
-    ) -> Option<Credentials> {
+    fn session_outcome(&mut self, place: usize, request: Request<'_>, command: SessionCommand, outcome: Outcome) -> Option<Credentials> {
         match outcome {
             Outcome::Reply(reply) => self.clients.answer(place, &reply),
             Outcome::Last(reply) => {
@@ -418,15 +410,13 @@ impl Plane {
             }
             Outcome::Ask(ask) => {
                 let (bytes, decides) = self.asked(request, ask);
-                let argc = interlay_resp::requests(&bytes).next().map_or(0, |request| request.argc());
-                self.submit(place, Request::new(&bytes, argc), None, Work::Other, Some(decides));
+                self.submit(place, view(&bytes), None, Work::Other, Some(decides));
             }
             Outcome::Authenticate(credentials) => return Some(credentials),
             Outcome::Others => match self.others(place, command, request) {
                 About::Reply(reply) => self.clients.answer(place, &reply),
                 About::Ask(bytes) => {
-                    let argc = interlay_resp::requests(&bytes).next().map_or(0, |request| request.argc());
-                    self.submit(place, Request::new(&bytes, argc), shared, Work::Other, None);
+                    self.submit(place, view(&bytes), None, Work::Other, None);
                 }
             },
         }
@@ -484,8 +474,7 @@ impl Plane {
     /// Goes on with the HELLO that has carried credentials.
     pub(crate) fn ask_hello(&mut self, place: usize, hello: Hello) {
         let (bytes, decides) = self.asked(Request::new(&[], 0), Ask::Hello(hello));
-        let argc = interlay_resp::requests(&bytes).next().map_or(0, |request| request.argc());
-        let request = Request::new(&bytes, argc);
+        let request = view(&bytes);
         let pin = self.clients.get_mut(place).and_then(|client| client.pin);
         match pin.filter(|id| self.pins.get(*id).is_some_and(PinDesk::holds)) {
             Some(id) => self.submit_pinned(place, id, request, Conduct::Session(SessionCommand::Hello), Some(decides)),
@@ -555,6 +544,11 @@ impl Plane {
         self.give_turn();
         self.finish_change();
     }
+}
+
+/// The view of a request that was just written.
+fn view(bytes: &[u8]) -> Request<'_> {
+    interlay_resp::requests(bytes).next().unwrap_or(Request::new(bytes, 0))
 }
 
 /// Why a lane's connection ended.

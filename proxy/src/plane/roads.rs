@@ -113,15 +113,13 @@ impl Plane {
             standing.queued.is_some() || (client.session.proto == Proto::Resp2 && standing.subscribed() > 0)
         };
         let to_pin = match known.conduct {
-            Conduct::Session(SessionCommand::ClientKill | SessionCommand::ClientUnblock) if !holds => {
-                // They may have to ask the server.
-                return self.lane_turn(Road::Session);
-            }
             Conduct::Session(command) => {
                 if pin.is_some_and(|(_, desk)| Self::is_servers(desk, command, client.session.proto == Proto::Resp2)) {
                     true
                 } else if pin.is_some() && matches!(command, SessionCommand::Auth | SessionCommand::Reset) && !answered {
                     return Turn::Wait;
+                } else if matches!(command, SessionCommand::ClientKill | SessionCommand::ClientUnblock) {
+                    return self.lane_turn(Road::Session); // they may have to ask the server
                 } else if matches!(command, SessionCommand::Select | SessionCommand::Hello | SessionCommand::Info) {
                     (holds && !(stays_behind && command != SessionCommand::Hello)) || (is_busy && allows_busy)
                 } else {
