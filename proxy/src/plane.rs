@@ -548,7 +548,7 @@ impl Plane {
 
 /// The view of a request that was just written.
 fn view(bytes: &[u8]) -> Request<'_> {
-    interlay_resp::requests(bytes).next().unwrap_or(Request::new(bytes, 0))
+    interlay_resp::requests(bytes).next().unwrap_or_else(|| Request::new(bytes, 0))
 }
 
 /// Why a lane's connection ended.
