@@ -66,8 +66,8 @@ pub(crate) struct Client {
     pub(crate) session: Session,
     /// Its own credentials were accepted.
     pub(crate) authenticated: bool,
-    /// The request that it waits in, on its own connection or parked.
-    blocked: Option<Seq>,
+    /// The request that it waits in, on its own connection or parked, and since when.
+    blocked: Option<(Seq, Instant)>,
     /// Its own connection, and whether its last request went there.
     pub(crate) pin: Option<PinId>,
     pub(crate) on_pin: bool,
@@ -132,7 +132,7 @@ impl Client {
 
     /// Its request `seq` waits for something to come.
     pub(crate) fn blocks(&mut self, seq: Seq) {
-        self.blocked = Some(seq);
+        self.blocked = Some((seq, Instant::now()));
     }
 
     /// Takes bytes of a reply.
@@ -156,7 +156,12 @@ impl Client {
 
     /// Whether its last request waits for something to come.
     pub(crate) fn is_blocked(&self) -> bool {
-        self.blocked.is_some_and(|seq| !self.order.is_answered(seq))
+        self.blocked.is_some_and(|(seq, _)| !self.order.is_answered(seq))
+    }
+
+    /// Whether it has been waiting since before `then`.
+    pub(crate) fn is_blocked_since(&self, then: Instant) -> bool {
+        self.is_blocked() && self.blocked.is_some_and(|(_, since)| since < then)
     }
 
     /// Whether its request `seq` was answered.

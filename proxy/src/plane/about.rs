@@ -1,6 +1,6 @@
 //! Commands that speak of Interlay's clients: CLIENT LIST, INFO, KILL, UNBLOCK, PAUSE, and INFO's numbers.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use interlay_resp::Request;
 use interlay_routing::command::Flags as CommandFlags;
@@ -27,6 +27,10 @@ pub(super) struct Paused {
     until: Instant,
     writes_only: bool,
 }
+
+/// Time after which a server has read what was sent to it: only then does a client show as blocked on its own connection, so
+/// that whoever sees that can unblock it.
+const SURELY_READ: Duration = Duration::from_millis(30);
 
 impl Plane {
     /// Whether CLIENT PAUSE holds back this request, or the transaction that it begins.
@@ -152,7 +156,8 @@ impl Plane {
                 multi: standing.queued.is_some(),
                 blocked: client.held_back
                     || self.pair.is_waiting(place as u32)
-                    || (client.is_blocked() && !self.pair.is_being_tried(place as u32)),
+                    || (self.now.checked_sub(SURELY_READ).is_some_and(|then| client.is_blocked_since(then))
+                        && !self.pair.is_being_tried(place as u32)),
                 tracking: standing.tracking,
                 broadcast: standing.tracking && about.broadcast,
                 closing: client.closing,
