@@ -78,8 +78,9 @@ pub(crate) struct Parked {
     arrivals: Arrival,
     /// Waiters to be tried as soon as the lane takes requests.
     due: BTreeSet<Arrival>,
-    /// Up to which waiter the slow poll has come.
+    /// Up to which waiter the slow poll has come, and who was there the time before.
     polled: Arrival,
+    old: Arrival,
 }
 
 impl Parked {
@@ -112,9 +113,6 @@ impl Parked {
         let is_free = |key: &[u8]| self.first(session.db, key).is_none();
         let is_first = keys.is_empty() || asked.of_stream || !asked.is_valid || keys.iter().any(|key| is_free(key));
         for key in &keys {
-            if is_first {
-                self.touch(session.db, key);
-            }
             self.by_key.entry(session.db).or_default().entry(key.clone()).or_default().insert(arrival);
         }
         self.by_client.insert(ticket.client, arrival);
@@ -170,13 +168,14 @@ impl Parked {
         first.into_iter().for_each(|arrival| self.wake(arrival));
     }
 
-    /// Up to `most` of those who are first for a key are to be tried, each in its turn.
+    /// Up to `most` of those who are first for a key, and were there the last time, are to be tried, each in its turn.
     pub(crate) fn poll(&mut self, most: usize) {
+        let old = std::mem::replace(&mut self.old, self.arrivals);
         let is_first = |arrival: Arrival, waiter: &Waiter| {
             let db = waiter.session.db;
             waiter.keys.iter().any(|key| self.first(db, key) == Some(arrival))
         };
-        let from = self.waiters.range(self.polled + 1..);
+        let from = self.waiters.range(self.polled + 1..).take_while(|(arrival, _)| **arrival <= old);
         let turn: Vec<Arrival> =
             from.filter(|(arrival, waiter)| is_first(**arrival, waiter)).map(|(arrival, _)| *arrival).take(most).collect();
         self.polled = if turn.len() == most { turn.last().copied().unwrap_or_default() } else { 0 };

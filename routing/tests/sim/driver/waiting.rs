@@ -107,7 +107,7 @@ impl Driver {
     /// Nobody asks for anything any more: nobody waits beside something to take, and then nobody waits at all.
     pub(super) fn let_go_of_waiting(&mut self) -> Result<(), String> {
         // A round that comes to the end tries nobody.
-        for _ in 0..=self.pair.waiting() {
+        for _ in 0..=self.pair.waiting() + 1 {
             self.pair.poll_waiting(2, &mut self.crowd);
             self.settle()?;
             self.until_quiet()?;
