@@ -99,6 +99,9 @@ impl Plane {
     fn chosen_turn(&mut self, place: usize, request: Request<'_>, known: Known, whole: Option<Road>) -> Turn {
         let has_target = self.has_target();
         let Some(client) = self.clients.get_mut(place) else { return Turn::Wait };
+        if client.is_blocked() {
+            return Turn::Wait; // as with a server; and no section may be given to who cannot use it yet
+        }
         let answered = client.is_answered();
         let pin = client.pin.and_then(|id| self.pins.get(id).map(|desk| (id, desk)));
         let holds = pin.is_some_and(|(_, desk)| desk.holds());

@@ -168,3 +168,21 @@ fn caches_of_many_clients_are_right_once_writers_rest() {
         }
     }
 }
+
+#[test]
+fn write_behind_a_read_that_waits_holds_nobody_up() {
+    let pair = patient("source-authoritative");
+    let mut cached = tracking(pair.interlay.conn(), " BCAST PREFIX none:");
+    let mut other = pair.interlay.conn();
+    cached.send([line("XREAD BLOCK 0 STREAMS s $"), line("SET mine v")].concat());
+    for n in 0..100 {
+        ok(&mut other, &format!("SET other {n}"));
+    }
+    assert_eq!(say(&mut other, "EXISTS mine"), r":0\r\n", "what is behind waits");
+    other.request(["XADD", "s", "1-1", "f", "v"]);
+    assert!(text(&other.reply()).contains("1-1"));
+    assert!(text(&cached.reply()).contains("1-1"));
+    assert_eq!(text(&cached.reply()), r"+OK\r\n");
+    pair.settled();
+    assert_eq!((pair.interlay.number("dirty_keys"), pair.interlay.number("mismatches")), (0, 0));
+}
