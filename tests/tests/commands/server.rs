@@ -154,7 +154,7 @@ pub(super) const ROWS: &[Row] = &[
         "client|kill",
         "CLIENT KILL 127.0.0.1:1; CLIENT KILL ID 999999; CLIENT KILL ID x; CLIENT KILL TYPE nosuch; CLIENT KILL ADDR 127.0.0.1:1; \
          CLIENT KILL LADDR 127.0.0.1:1; CLIENT KILL USER nosuch; CLIENT KILL SKIPME x; CLIENT KILL NOSUCH x; CLIENT KILL ID 0; \
-         CLIENT KILL TYPE pubsub; CLIENT KILL TYPE normal; CLIENT KILL x y z",
+         CLIENT KILL TYPE pubsub; CLIENT KILL TYPE replica; CLIENT KILL x y z",
     ),
     names(
         "client|list",
