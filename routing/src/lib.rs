@@ -6,6 +6,7 @@
 //! operator's choices; [`ReplyOrder`] keeps each client's replies in order.
 
 mod answer;
+mod clock;
 pub mod command;
 mod conduct;
 mod counters;
@@ -25,6 +26,7 @@ mod split;
 mod transaction;
 
 pub use answer::Answer;
+pub use clock::{Clock, Now};
 pub use conduct::{Catalog, Conduct, Own, Refused, SessionCommand, TimeoutAt, Topic, Work};
 pub use counters::Counters;
 pub use dirty::{DirtyLimits, DirtySet};

@@ -23,6 +23,7 @@ use bytes::Bytes;
 use interlay_resp::{Limits, ReplyError, Request, requests};
 
 use crate::answer::Answer;
+use crate::clock::{Clock, Now};
 use crate::conduct::{Catalog, Conduct, Work};
 use crate::counters::Counters;
 use crate::dirty::{DirtyLimits, DirtySet};
@@ -185,6 +186,7 @@ pub struct LanePair {
     dirty: DirtySet,
     keys: Keys,
     limits: PairLimits,
+    clock: Clock,
     counters: Counters,
     /// How often the secondary's answer to an effect has made keys dirty.
     doubts: u64,
@@ -212,6 +214,7 @@ impl LanePair {
             dirty: DirtySet::new(limits.dirty),
             keys: Keys::new(catalog),
             limits,
+            clock: Clock::default(),
             counters: Counters::default(),
             doubts: 0,
             crossing_until: 0,
@@ -238,6 +241,17 @@ impl LanePair {
     #[must_use]
     pub fn split(&self) -> Split {
         self.split
+    }
+
+    /// What time it is, here and on the servers.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// It is `now`: to be said before anything else that happens.
+    pub fn set_now(&mut self, now: Now) {
+        self.clock.set(now);
     }
 
     /// Totals since the start.
