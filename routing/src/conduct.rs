@@ -233,6 +233,9 @@ static TIMEOUTS: &[(&str, TimeoutAt)] = &[("blmpop", TimeoutAt::Start), ("bzmpop
 /// be in the other's cache, or read keys that it does not declare. The split leaves them with the authority.
 static OF_ONE_SERVER: &[&str] = &["eval_ro", "evalsha_ro", "fcall_ro", "hscan", "sscan", "zscan"];
 
+/// What these write does not depend on what was there, or their reply shows that something was.
+static OVERWRITES: &[&str] = &["del", "getdel", "getset", "lpush", "mset", "restore", "rpush", "set", "setnx", "unlink"];
+
 /// They touch nothing, so they count as reads.
 static HARMLESS: &[&str] = &["echo", "ping"];
 
@@ -289,6 +292,12 @@ impl Catalog {
             None => Conduct::Lane(Work::Unknown),
         };
         (Some(command), conduct)
+    }
+
+    /// Whether a write leaves nothing of what its key held before, or tells in its reply that there was something.
+    pub(crate) fn overwrites(&self, request: Request<'_>) -> bool {
+        let keeps_deadline = || request.args().skip(3).any(|arg| arg.eq_ignore_ascii_case(b"keepttl"));
+        OVERWRITES.iter().any(|name| request.name().eq_ignore_ascii_case(name.as_bytes())) && !keeps_deadline()
     }
 
     /// What a request inside a transaction, or any other that is carried out at once, does to the data.
@@ -398,8 +407,8 @@ mod tests {
             ("BLMPOP 0 1 k LEFT", Conduct::Waits(Effect::Verbatim, TimeoutAt::Start)),
             ("XREAD STREAMS block 0", Conduct::Lane(Work::Read)),
             ("XREAD BLOCK 0 STREAMS k 0", Conduct::Own(Own::Read)),
-            ("XREADGROUP GROUP g c BLOCK 5 STREAMS k >", Conduct::Waits(Effect::Unrepeatable(Why::Clock), TimeoutAt::Block)),
-            ("XREADGROUP GROUP g c STREAMS k >", Conduct::Lane(Work::Write(Effect::Unrepeatable(Why::Clock)))),
+            ("XREADGROUP GROUP g c BLOCK 5 STREAMS k >", Conduct::Waits(Effect::Verbatim, TimeoutAt::Block)),
+            ("XREADGROUP GROUP g c STREAMS k >", Conduct::Lane(Work::Write(Effect::Verbatim))),
             ("MULTI", Conduct::Own(Own::Multi)),
             ("MULTI 1", Conduct::Lane(Work::Other)),
             ("SCRIPT DEBUG YES", Conduct::Refused(Refused::Dialogue)),

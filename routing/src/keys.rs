@@ -6,13 +6,29 @@ use interlay_resp::{Request, requests};
 
 use crate::command::{Access, KeyRef};
 use crate::conduct::Catalog;
+use crate::deadlines::Deadlines;
 use crate::dirty::DirtySet;
 use crate::effect::{Effect, Extent};
 use crate::parked::Parked;
+use crate::repairs::{KeyAt, Repairs};
+use crate::rewrite::deadline_of;
 use crate::transaction::selected;
 
 /// Commands that bring at most as many things to take as they have arguments behind the key.
 const PUSHES: [&[u8]; 5] = [b"lpush", b"rpush", b"lmove", b"rpoplpush", b"zadd"];
+
+/// Where in the order a write stands that leaves its keys dirty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// The authority has just answered it: copies that it has not answered will have the write.
+    Here,
+    /// The secondary has just answered it: copies on its lane come behind it, and mend what it has done to their keys.
+    AheadOfCopies,
+    /// The same, but its keys may be in other databases since.
+    MovedOn,
+    /// Nobody knows.
+    Unknown,
+}
 
 /// Finds the keys of requests and what the dirty set says of them.
 #[derive(Debug)]
@@ -37,14 +53,65 @@ impl Keys {
         !dirty.is_empty() && (!self.find(request) || self.named(request).any(|(key, _)| dirty.contains(db, key)))
     }
 
-    /// As [`Keys::any_dirty`], of the requests of a queue's entry.
-    pub(crate) fn any_dirty_in(&mut self, dirty: &DirtySet, db: u32, entry: &[u8]) -> bool {
-        !dirty.is_empty() && in_dbs(db, entry).any(|(db, request)| self.any_dirty(dirty, db, request))
+    /// Whether a key is dirty in the other database that the request reaches.
+    pub(crate) fn any_dirty_there(&mut self, dirty: &DirtySet, request: Request<'_>) -> bool {
+        reaches_db(request).is_some_and(|db| self.any_dirty(dirty, db, request))
+    }
+
+    /// Whether any key of the requests of a queue's entry may have differed on the secondary when that carried them out, behind
+    /// effect number `effect`.
+    pub(crate) fn any_doubtful(&mut self, dirty: &DirtySet, effect: u64, entry: &[u8]) -> bool {
+        !dirty.is_free_of_doubt()
+            && requests(entry).any(|request| !self.find(request) || self.named(request).any(|(key, _)| dirty.is_doubtful(key, effect)))
+    }
+
+    /// Whether any key of the requests of a queue's entry has just expired, or is about to.
+    pub(crate) fn any_near(&mut self, deadlines: &Deadlines, entry: &[u8]) -> bool {
+        !deadlines.is_quiet()
+            && requests(entry).any(|request| {
+                !self.catalog.overwrites(request) && (!self.find(request) || self.named(request).any(|(key, _)| deadlines.is_near(key)))
+            })
+    }
+
+    /// The requests of a queue's entry are about to be sent to the authority.
+    pub(crate) fn intend(&mut self, dirty: &mut DirtySet, entry: &[u8]) {
+        for request in requests(entry) {
+            let effect = self.catalog.effect(request);
+            if effect == Effect::Nothing {
+                continue;
+            }
+            if effect.settles() || !self.find(request) {
+                return dirty.intend_everything();
+            }
+            self.named(request).filter(|(_, access)| *access == Access::Write).for_each(|(key, _)| dirty.intend(key));
+        }
     }
 
     /// Marks every key that the requests of a queue's entry write; in every database, if they may not have stayed in
     /// `db`.
-    pub(crate) fn mark_written(&mut self, dirty: &mut DirtySet, db: u32, entry: &[u8], mut moved_on: bool) {
+    pub(crate) fn mark_written(&mut self, dirty: &mut DirtySet, db: u32, entry: &[u8], place: Place) {
+        self.mark(dirty, db, entry, place, false);
+    }
+
+    /// Marks every key that the requests of an effect write which the secondary has just answered, and doubts what the effects
+    /// behind it find there, of which the last is number `effects`. If it `agreed`, it has emptied and swapped as the authority
+    /// did.
+    pub(crate) fn doubt_written(&mut self, dirty: &mut DirtySet, db: u32, entry: &[u8], place: Place, agreed: bool, effects: u64) {
+        for (db, request) in in_dbs(db, entry) {
+            if self.catalog.effect(request) == Effect::Nothing {
+                continue;
+            }
+            if !self.find(request) || (self.catalog.effect(request).settles() && !agreed) {
+                dirty.doubt_everything(effects);
+                break;
+            }
+            self.named(request).filter(|(_, access)| *access == Access::Write).for_each(|(key, _)| dirty.doubt(db, key, effects));
+        }
+        self.mark(dirty, db, entry, place, agreed);
+    }
+
+    fn mark(&mut self, dirty: &mut DirtySet, db: u32, entry: &[u8], place: Place, agreed: bool) {
+        let mut moved_on = place == Place::MovedOn;
         for (db, request) in in_dbs(db, entry) {
             // Nobody has seen its reply: the number may be of no database.
             moved_on |= request.name().eq_ignore_ascii_case(b"select");
@@ -52,17 +119,91 @@ impl Keys {
             if effect == Effect::Nothing {
                 continue;
             }
+            if effect.settles() && agreed {
+                continue;
+            }
+            if request.name().eq_ignore_ascii_case(b"function") {
+                dirty.mark_functions();
+            }
             if effect.settles() || !self.find(request) {
                 return dirty.mark_everything();
             }
+            let other_db = if effect.crosses_dbs() { reaches_db(request) } else { None };
             for (key, _) in self.named(request).filter(|(_, access)| *access == Access::Write) {
-                if moved_on || effect.crosses_dbs() {
-                    dirty.mark_in_every_db(key);
-                } else {
-                    dirty.mark(db, key);
+                if let Some(other) = other_db {
+                    dirty.mark_anew(other, key);
+                }
+                match place {
+                    _ if moved_on || (effect.crosses_dbs() && other_db.is_none()) => dirty.mark_in_every_db(key),
+                    Place::Unknown => dirty.mark_anew(db, key),
+                    Place::AheadOfCopies if dirty.is_mended(db, key) => {}
+                    Place::Here | Place::AheadOfCopies | Place::MovedOn => dirty.mark(db, key),
                 }
             }
         }
+    }
+
+    /// Adds the dirty keys that the requests of a queue's entry write to `named`, each with the database that its own has
+    /// become; false if not all are held by name.
+    pub(crate) fn named_dirty(
+        &mut self,
+        dirty: &DirtySet,
+        db: u32,
+        entry: &[u8],
+        become_db: impl Fn(u32) -> u32,
+        named: &mut Vec<KeyAt>,
+    ) -> bool {
+        for (db, request) in in_dbs(db, entry) {
+            let effect = self.catalog.effect(request);
+            if effect == Effect::Nothing {
+                continue;
+            }
+            if !self.find(request) {
+                return false;
+            }
+            let other_db = if effect.crosses_dbs() { reaches_db(request) } else { None };
+            for (key, _) in self.named(request).filter(|(_, access)| *access == Access::Write) {
+                for db in [Some(db), other_db].into_iter().flatten().map(&become_db) {
+                    if dirty.is_named(db, key) {
+                        named.push((db, key.into()));
+                    } else if dirty.contains(db, key) {
+                        return false;
+                    }
+                }
+            }
+        }
+        true
+    }
+
+    /// Whether the request names more than one key, or it cannot be told.
+    pub(crate) fn are_several(&mut self, request: Request<'_>) -> bool {
+        !self.find(request) || self.refs.len() > 1
+    }
+
+    /// Notes when keys expire by what the requests of an effect say.
+    /// True if there is any such.
+    pub(crate) fn note_deadlines(&mut self, deadlines: &mut Deadlines, entry: &[u8], here: impl Fn(u64) -> u64) -> bool {
+        let mut noted = false;
+        for request in requests(entry) {
+            if let Some(deadline) = deadline_of(request)
+                && self.find(request)
+            {
+                self.named(request).for_each(|(key, _)| deadlines.note(key, here(deadline)));
+                noted = true;
+            }
+        }
+        noted
+    }
+
+    /// The request's keys are to be copied first.
+    pub(crate) fn hurry(&mut self, repairs: &mut Repairs, db: u32, request: Request<'_>) {
+        self.find(request);
+        self.named(request).for_each(|(key, _)| repairs.hurry(db, key));
+    }
+
+    /// Whether it cannot be told which keys the request writes, or there are none.
+    pub(crate) fn writes_none(&mut self, request: Request<'_>) -> bool {
+        !self.find(request) || self.refs.iter().all(|key| key.access != Access::Write)
     }
 
     /// The request's keys, copied.
@@ -126,6 +267,14 @@ impl Keys {
             at.map(|(_, arg)| (arg, key.access))
         })
     }
+}
+
+/// The other database that MOVE or COPY reaches.
+fn reaches_db(request: Request<'_>) -> Option<u32> {
+    if request.name().eq_ignore_ascii_case(b"move") {
+        return number(request.arg(2));
+    }
+    number(request.args().skip(3).skip_while(|arg| !arg.eq_ignore_ascii_case(b"db")).nth(1))
 }
 
 fn number(arg: Option<&[u8]>) -> Option<u32> {

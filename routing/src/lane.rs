@@ -11,6 +11,7 @@ use interlay_resp::{Limits, Proto, ReplyKind, ReplyScanner};
 use crate::effect::Effect;
 use crate::log::ByteLog;
 use crate::order::Seq;
+use crate::pair::Errand;
 use crate::parked::Arrival;
 use crate::print::Print;
 use crate::transaction::elements;
@@ -42,6 +43,8 @@ pub struct Abilities {
     pub databases: u32,
     /// Whether the server speaks RESP3.
     pub resp3: bool,
+    /// Whether it is a Redis 7.0 or newer: it tells when a key expires, and its streams' counters can be set.
+    pub since_7_0: bool,
 }
 
 /// What a queued request is to its lane.
@@ -73,6 +76,8 @@ pub(crate) enum Job {
     Try { waiter: Arrival, confirms: bool, refused: Option<Box<[u8]>> },
     /// An effect on the secondary, with what is expected of it.
     Effect { expect: Expect, held: Option<Held> },
+    /// What Interlay itself asks.
+    Errand(Errand),
 }
 
 /// What the secondary is expected to reply.
@@ -147,6 +152,8 @@ pub(crate) struct Lane {
     pub(crate) scanner: ReplyScanner,
     /// The begun reply, unless it is passed on as it comes.
     pub(crate) partial: Vec<u8>,
+    /// The replies that an errand has got so far.
+    pub(crate) collected: Vec<u8>,
     /// Whether the begun reply is passed on as it comes.
     pub(crate) streaming: bool,
     /// The server refused the lane's own SELECT or HELLO: what was sent behind it was executed elsewhere.
@@ -156,6 +163,8 @@ pub(crate) struct Lane {
     /// The database and protocol that the last queued request leaves behind; none if that is not known.
     db: Option<u32>,
     proto: Option<Proto>,
+    /// Requests answered, or lost with their connection.
+    pub(crate) answered: u64,
     /// Bytes moved in either direction: a lane that awaits answers and moves nothing is stalled.
     pub(crate) moved: u64,
 }
@@ -190,10 +199,26 @@ impl Lane {
     pub(crate) fn next_answered(&mut self) -> Option<Entry> {
         let written = self.log.written_len();
         let entry = self.awaiting.pop_front_if(|entry| entry.asked.len <= written);
+        self.answered += u64::from(entry.is_some());
         if self.awaiting.is_empty() {
             self.awaiting.shrink_to(ENTRIES_KEPT);
         }
         entry
+    }
+
+    /// Databases that can be selected here.
+    pub(crate) fn databases(&self) -> u32 {
+        self.abilities.map_or(0, |abilities| abilities.databases)
+    }
+
+    /// The database that the last queued request leaves behind, if that is known.
+    pub(crate) fn db(&self) -> Option<u32> {
+        self.db
+    }
+
+    /// The protocol that it leaves behind.
+    pub(crate) fn proto(&self) -> Proto {
+        self.proto.unwrap_or_default()
     }
 
     /// Whether database `db` can be selected here.

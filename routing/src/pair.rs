@@ -11,10 +11,20 @@
 //! Whatever could leave the sides different marks keys in the dirty set. A dirty key's effects are not replayed, and
 //! it is not read on the secondary.
 
+mod follow;
 mod loss;
+mod obstacle;
+mod repair;
 mod replies;
+mod report;
 mod together;
+mod trim;
 mod waiting;
+mod watch;
+
+pub(crate) use repair::Errand;
+pub use report::Behind;
+pub use watch::Watch;
 
 use std::io::IoSlice;
 use std::sync::Arc;
@@ -26,14 +36,28 @@ use crate::answer::Answer;
 use crate::clock::{Clock, Now};
 use crate::conduct::{Catalog, Conduct, Work};
 use crate::counters::Counters;
+use crate::deadlines::Deadlines;
 use crate::dirty::{DirtyLimits, DirtySet};
 use crate::effect::Effect;
+use crate::intent::{IntentStore, Progress};
 use crate::keys::Keys;
+use crate::lag::Lag;
 use crate::lane::{Abilities, Asked, Entry, Job, Lane, Session, Ticket};
 use crate::parked::Parked;
-use crate::policy::Policy;
+use crate::policy::{OnLag, Policy};
+use crate::promise::Promises;
+use crate::repairs::Repairs;
+use crate::rewrite::Substitute;
 use crate::side::{BySide, Side};
 use crate::split::Split;
+use crate::sweep::Sweep;
+
+/// A key whose deadline is no further away than this may have expired on one side and not on the other. Unit:
+/// milliseconds. It covers what a deadline is off by the time that replies take.
+const EXPIRY_WINDOW_MS: u64 = 250;
+
+/// A reply that comes later than this after its request does not tell when that was carried out. Unit: milliseconds.
+const REPLY_AGE_MS: u64 = 100;
 
 /// Who gets the answers.
 pub trait Clients {
@@ -73,6 +97,14 @@ pub struct PairLimits {
     pub authority_backlog_bytes_max: usize,
     /// Bytes of effects unanswered by the secondary above which further ones become dirty keys. Default: 256 MiB.
     pub effect_queue_bytes_max: usize,
+    /// What happens while the secondary is too slow for the writes.
+    pub on_lag: OnLag,
+    /// Bytes of values on their way from the authority to the secondary as copies. A larger value travels alone. Default: 16 MiB.
+    pub copies_bytes_max: u64,
+    /// Bytes of a value from which on it is copied in pieces, none of them larger than that or 1 MiB. Default: 8 MiB.
+    pub chunk_from_bytes: u64,
+    /// Memory for what is known of when keys expire. Past that more keys are copied than need be. Default: 16 MiB.
+    pub deadlines_bytes_max: usize,
     /// Bounds of the dirty set.
     pub dirty: DirtyLimits,
     /// Bounds of the replies that servers send.
@@ -84,6 +116,10 @@ impl Default for PairLimits {
         Self {
             authority_backlog_bytes_max: 64 * 1024 * 1024,
             effect_queue_bytes_max: 256 * 1024 * 1024,
+            on_lag: OnLag::default(),
+            copies_bytes_max: 16 * 1024 * 1024,
+            chunk_from_bytes: 8 * 1024 * 1024,
+            deadlines_bytes_max: 16 * 1024 * 1024,
             dirty: DirtyLimits::default(),
             resp: Limits::default(),
         }
@@ -187,7 +223,13 @@ pub struct LanePair {
     keys: Keys,
     limits: PairLimits,
     clock: Clock,
+    lag: Lag,
+    /// The same of the authority's requests, and how old the oldest of them was when its last replies came.
+    reply_lag: Lag,
+    reply_age_ms: u64,
+    deadlines: Deadlines,
     counters: Counters,
+    report: report::Report,
     /// How often the secondary's answer to an effect has made keys dirty.
     doubts: u64,
     /// Up to which of the [`Counters::effects`] keys may change their database.
@@ -196,12 +238,32 @@ pub struct LanePair {
     settling_until: u64,
     /// A side came back as another process: it may have lost writes that it had acknowledged.
     suspect: bool,
+    /// All keys are to be copied.
+    wants_sweep: bool,
+    /// What of [`Counters::forgotten`] a sweep of everything has made good.
+    forgotten_before: u64,
+    repairs: Repairs,
+    sweep: Option<Sweep>,
+    /// Sweeps begun so far.
+    sweeps: u32,
+    promises: Promises,
+    reports: watch::Reports,
+    trims: trim::Trims,
+    /// When functions that may differ are copied again.
+    functions_due_ms: u64,
+    /// When the servers are asked for their time again.
+    time_due_ms: u64,
+    /// Where requests of Interlay's own are written.
+    scratch: Vec<u8>,
+    /// Where effects are rewritten.
+    substitute: Substitute,
 }
 
 impl LanePair {
     /// A pair whose lanes are not connected yet.
     #[must_use]
     pub fn new(catalog: Arc<Catalog>, policy: Policy, has_target: bool, limits: PairLimits) -> Self {
+        let copies_bytes_max = limits.copies_bytes_max;
         Self {
             lanes: BySide::default(),
             has_target,
@@ -213,13 +275,30 @@ impl LanePair {
             split: Split::default(),
             dirty: DirtySet::new(limits.dirty),
             keys: Keys::new(catalog),
+            deadlines: Deadlines::new(limits.deadlines_bytes_max),
             limits,
             clock: Clock::default(),
+            lag: Lag::default(),
+            reply_lag: Lag::default(),
+            reply_age_ms: 0,
             counters: Counters::default(),
+            report: report::Report::default(),
             doubts: 0,
             crossing_until: 0,
             settling_until: 0,
             suspect: false,
+            wants_sweep: false,
+            forgotten_before: 0,
+            repairs: Repairs::new(copies_bytes_max),
+            sweep: None,
+            sweeps: 0,
+            promises: Promises::default(),
+            reports: watch::Reports::default(),
+            trims: trim::Trims::default(),
+            functions_due_ms: 0,
+            time_due_ms: 0,
+            scratch: Vec::new(),
+            substitute: Substitute::default(),
         }
     }
 
@@ -251,7 +330,31 @@ impl LanePair {
 
     /// It is `now`: to be said before anything else that happens.
     pub fn set_now(&mut self, now: Now) {
+        let moved_on = now.mono_ms != self.clock.now().mono_ms;
         self.clock.set(now);
+        if moved_on {
+            self.lag.note(self.counters.effects, self.counters.effects_answered(), now.mono_ms);
+            let authority = &self.lanes[self.authority];
+            self.reply_age_ms = self.reply_lag.oldest_ms(authority.answered, now.mono_ms);
+            self.reply_lag.note(authority.answered + authority.awaiting.len() as u64, authority.answered, now.mono_ms);
+            self.note_fullness(now.mono_ms);
+            self.watch_deadlines();
+        }
+    }
+
+    /// How old the oldest effect is that the secondary has not answered, within some 10 ms.
+    #[must_use]
+    pub fn lag_ms(&self) -> u64 {
+        self.lag.oldest_ms(self.counters.effects_answered(), self.clock.now().mono_ms)
+    }
+
+    /// Notes which keys have expired on one side and perhaps not on the other, as far as effects under way may tell.
+    fn watch_deadlines(&mut self) {
+        if self.deadlines.is_empty() {
+            return;
+        }
+        let apart_ms = self.clock.offset_ms(Side::Source).abs_diff(self.clock.offset_ms(Side::Target));
+        self.deadlines.advance(self.clock.now().unix_ms, EXPIRY_WINDOW_MS + self.lag_ms() + apart_ms);
     }
 
     /// Totals since the start.
@@ -307,7 +410,8 @@ impl LanePair {
     /// Whether a request would be taken now, rather than held.
     #[must_use]
     pub fn takes_requests(&self) -> bool {
-        self.next_policy.is_none() && !self.held && self.lanes[self.authority].queued_bytes() < self.limits.authority_backlog_bytes_max
+        let has_room = self.lanes[self.authority].queued_bytes() < self.limits.authority_backlog_bytes_max;
+        self.next_policy.is_none() && !self.held && has_room && !self.throttles()
     }
 
     /// Whether a change of the authority waits for the lanes to run empty.
@@ -341,6 +445,11 @@ impl LanePair {
             Work::Transaction { .. } => Job::Transaction { confirms: self.confirms() },
         };
         let Submission { ticket, session, request, shared, changes_session, .. } = submission;
+        match submission.work {
+            Work::Read | Work::Other => {}
+            Work::Write(_) | Work::Transaction { .. } => self.intend(request.bytes()),
+            Work::Unknown => self.dirty.intend_everything(),
+        }
         let lane = &mut self.lanes[side];
         lane.enter(session);
         let len = request.bytes().len();
@@ -404,11 +513,13 @@ impl LanePair {
         let secondary = &self.lanes[side];
         let answer = if !secondary.is_up() {
             Answer::SecondaryDown(side)
-        } else if !secondary.has_db(db) || matches!(effect, Effect::Unrepeatable(_)) {
+        } else if !secondary.has_db(db) {
             Answer::Unrepeatable(side)
         } else if secondary.queued_bytes() >= self.limits.effect_queue_bytes_max {
             Answer::SecondaryBehind(side)
-        } else if self.keys.any_dirty(&self.dirty, db, request) {
+        } else if matches!(effect, Effect::Unrepeatable(_)) && self.keys.writes_none(request) {
+            Answer::Unrepeatable(side)
+        } else if self.repairs.is_paused(self.clock.now().mono_ms) && self.keys.any_dirty(&self.dirty, db, request) {
             Answer::KeyDirty(side)
         } else {
             return None;
@@ -429,8 +540,8 @@ impl LanePair {
         if full || !target.has_db(db) || target.proto_for(proto) != proto {
             return false;
         }
-        let (split, dirty) = (self.split, &self.dirty);
-        self.keys.all(submission.request, |key| split.takes(key) && !dirty.contains(db, key))
+        let (split, dirty, trims) = (self.split, &self.dirty, &self.trims);
+        self.keys.all(submission.request, |key| split.takes(key) && !dirty.contains(db, key) && !trims.is_pending(db, key))
     }
 
     // === Bytes ===
@@ -461,18 +572,52 @@ impl LanePair {
     /// A side's lane is connected, in database 0 and RESP2.
     pub fn connected(&mut self, side: Side, abilities: Abilities) {
         self.lanes[side].abilities = Some(abilities);
+        if side == self.authority {
+            self.reports_end();
+        }
+        self.dirty.has_databases(abilities.databases);
+        self.time_due_ms = 0;
+        self.repairs.by_type = false;
+        self.repairs.connections += 1;
     }
 
     /// A side has come back as another process, so any key may differ: the lane mirrors as usual, and nothing is read
     /// on the target until the operator asks for it again.
     pub fn restarted(&mut self) {
-        self.suspect = true;
+        self.suspect_everything();
+        self.wants_sweep |= self.policy != Policy::BestEffort;
         self.split = Split::default();
     }
 
     /// Takes the command table that the servers themselves gave.
     pub fn learned(&mut self, catalog: Arc<Catalog>) {
         self.keys = Keys::new(catalog);
+    }
+
+    // === What outlives the process ===
+
+    /// Keeps the buckets of keys that may differ in `store`.
+    pub fn remember(&mut self, store: Box<dyn IntentStore>) {
+        self.dirty.remember(store);
+    }
+
+    /// These requests, back to back, are about to be sent to the authority.
+    pub fn intend(&mut self, requests: &[u8]) {
+        if self.has_target && self.dirty.is_remembered() {
+            self.keys.intend(&mut self.dirty, requests);
+        }
+    }
+
+    /// Forgets what is settled. Not to be called while requests that [`LanePair::intend`] has been told of are under way
+    /// outside of the lanes.
+    pub fn settle_intent(&mut self) {
+        let (authority, secondary) = (&self.lanes[self.authority], &self.lanes[!self.authority]);
+        self.dirty.settle_intent(Progress {
+            sent: authority.answered + authority.awaiting.len() as u64,
+            answered: authority.answered,
+            effects: secondary.answered + secondary.awaiting.len() as u64,
+            effects_answered: secondary.answered,
+        });
     }
 
     // === Clients with a connection of their own ===
@@ -515,6 +660,11 @@ impl LanePair {
             return Err(ChangeRefused::UnderWay);
         }
         if policy.authority() == self.authority {
+            if self.policy == Policy::BestEffort && policy != self.policy && self.counters.forgotten > self.forgotten_before {
+                // What was forgotten is to be found again.
+                self.suspect_everything();
+                self.wants_sweep = true;
+            }
             self.policy = policy;
             return Ok(true);
         }
@@ -524,12 +674,12 @@ impl LanePair {
         if let Some(down) = Side::BOTH.into_iter().find(|side| !self.lanes[*side].is_up()) {
             return Err(ChangeRefused::Down(down));
         }
-        let doubt = if !self.dirty.is_empty() {
+        let doubt = if !self.dirty.is_settled() || self.unplaced() > 0 {
             Some(ChangeRefused::Dirty)
         } else if self.suspect {
             Some(ChangeRefused::Suspect)
         } else {
-            (self.counters.forgotten > 0).then_some(ChangeRefused::Forgotten)
+            (self.counters.forgotten > self.forgotten_before).then_some(ChangeRefused::Forgotten)
         };
         if let Some(doubt) = doubt.filter(|_| !force) {
             return Err(doubt);
@@ -549,8 +699,16 @@ impl LanePair {
             && Side::BOTH.iter().all(|side| self.lanes[*side].awaiting.is_empty())
             && let Some(policy) = self.next_policy.take()
         {
+            // A sweep under way was of the sides in their former roles.
+            self.begin_sweep_anew();
+            self.repairs.by_type = false;
+            self.repairs.connections += 1;
             self.policy = policy;
             self.authority = policy.authority();
+            self.reports_begin_anew();
+            // Totals that one side's lane had reached are not to be waited for on the other's.
+            let answered = Side::BOTH.map(|side| self.lanes[side].answered).into_iter().max().unwrap_or(0);
+            Side::BOTH.into_iter().for_each(|side| self.lanes[side].answered = answered);
         }
     }
 }

@@ -293,6 +293,13 @@ impl Parked {
         }
     }
 
+    /// Waiters that are over and would be tried once more, for which there is no lane; one at a time.
+    pub(crate) fn cannot_try(&mut self) -> Option<(Waiter, Over)> {
+        let mut untried = self.waiters.iter().filter(|(_, waiter)| !waiter.trying);
+        let (arrival, over) = untried.find_map(|(arrival, waiter)| Some((*arrival, waiter.over?)))?;
+        self.leave(arrival).map(|waiter| (waiter, over))
+    }
+
     /// Waiters whose time is up, one at a time.
     pub(crate) fn expire(&mut self, now: Instant) -> Option<Waiter> {
         while let Some((until, arrival)) = self.deadlines.first().copied().filter(|(until, _)| *until <= now) {

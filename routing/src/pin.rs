@@ -154,6 +154,12 @@ impl Pin {
         self.awaiting.is_empty()
     }
 
+    /// Whether a request is under way that may change data.
+    #[must_use]
+    pub fn owes_a_write(&self) -> bool {
+        self.awaiting.iter().any(|awaited| matches!(awaited.what, What::Write | What::Exec))
+    }
+
     /// The requests queued since MULTI, back to back.
     #[must_use]
     pub fn queued(&self) -> &[u8] {

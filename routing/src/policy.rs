@@ -1,4 +1,5 @@
-//! The four write policies: whose reply the client gets, and what a failure on the other side means.
+//! The operator's choices: the four write policies (whose reply the client gets, and what a failure on the other side
+//! means), and what happens while the secondary is too slow.
 
 use std::fmt;
 use std::str::FromStr;
@@ -67,6 +68,28 @@ impl FromStr for Policy {
 
     fn from_str(name: &str) -> Result<Self, UnknownPolicy> {
         Self::ALL.iter().find(|(_, known)| *known == name).map(|(policy, _)| *policy).ok_or_else(|| UnknownPolicy(name.to_owned()))
+    }
+}
+
+/// What happens while the secondary is too slow for the writes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnLag {
+    /// Effects past the bound of its queue become dirty keys, which are copied when there is room: many writes to one key cost
+    /// one copy.
+    #[default]
+    Fold,
+    /// Requests wait in their clients' sockets while its queue is more than half full.
+    Throttle,
+}
+
+impl OnLag {
+    /// Every choice with its name in the configuration and in the API.
+    pub const ALL: [(Self, &'static str); 2] = [(Self::Fold, "fold"), (Self::Throttle, "throttle")];
+
+    /// This choice's name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(choice, _)| *choice == self).map_or("", |(_, name)| name)
     }
 }
 

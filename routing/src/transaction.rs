@@ -7,6 +7,7 @@ use interlay_resp::{Limits, ReplyKind, ReplyScan, ReplyScanner, Request};
 
 use crate::conduct::{Catalog, Conduct, SessionCommand, Work};
 use crate::effect::Effect;
+use crate::rewrite::{Outcome, Substitute};
 
 /// One command that changed something, or may have.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +42,8 @@ pub(crate) fn parts<'a>(
         let effect = catalog.effect(request);
         // Of a command that nobody knows the error is expected.
         let unknown = conduct == Conduct::Lane(Work::Unknown);
-        let happened = if failed { !unknown && effect.survives_an_error() } else { !(waits && kind == ReplyKind::Nil) };
+        let found_nothing = waits && kind == ReplyKind::Nil && !makes_a_consumer(request);
+        let happened = if failed { !unknown && effect.survives_an_error() } else { !found_nothing };
         if effect != Effect::Nothing && happened {
             parts.push(Part { db, request, effect, reply, waits });
         }
@@ -58,10 +60,19 @@ fn is_frame(request: Request<'_>) -> bool {
     request.name().eq_ignore_ascii_case(b"multi") || request.name().eq_ignore_ascii_case(b"exec")
 }
 
+/// Whether a request that finds nothing may still have made its consumer known.
+fn makes_a_consumer(request: Request<'_>) -> bool {
+    request.name().eq_ignore_ascii_case(b"xreadgroup")
+}
+
 /// The elements of an array's bytes, which a scanner has found to be whole. None of anything else.
 pub fn elements<'a>(reply: &'a [u8], limits: &Limits) -> impl Iterator<Item = (&'a [u8], ReplyKind)> {
     let head = reply.iter().position(|byte| *byte == b'\n').map_or(reply.len(), |end| end + 1);
-    let mut rest = if reply.first() == Some(&b'*') { reply.get(head..).unwrap_or_default() } else { &[] };
+    replies(if reply.first() == Some(&b'*') { reply.get(head..).unwrap_or_default() } else { &[] }, limits)
+}
+
+/// Replies that stand back to back.
+pub(crate) fn replies<'a>(mut rest: &'a [u8], limits: &Limits) -> impl Iterator<Item = (&'a [u8], ReplyKind)> {
     std::iter::from_fn(move || {
         let Ok(ReplyScan::Complete { len, kind }) = ReplyScanner::default().scan(rest, limits) else { return None };
         let (element, behind) = rest.split_at(len);
@@ -70,46 +81,82 @@ pub fn elements<'a>(reply: &'a [u8], limits: &Limits) -> impl Iterator<Item = (&
     })
 }
 
-/// One write, or several as one transaction, for the other side.
+/// One request, or several as one transaction, for the other side.
 #[derive(Debug)]
 pub(crate) struct Repeat {
+    /// MULTI, and the requests, back to back.
+    bytes: Vec<u8>,
+    /// Their replies, if the other side does as this one did.
+    expected: Vec<u8>,
+    requests: u32,
+    /// The database that they leave behind.
+    db: u32,
+    /// Whether there are SELECTs among them.
+    pub(crate) selects: bool,
+    /// Whether one of them would wait on its own.
+    waits: bool,
+}
+
+/// A [`Repeat`] that is whole.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Whole {
     /// The requests, back to back.
     pub(crate) bytes: Vec<u8>,
     /// The replies that they get.
     pub(crate) replies: u32,
     /// The last of these replies, if the other side does as this one did.
     pub(crate) expected: Vec<u8>,
-    /// Whether there are SELECTs among them.
-    pub(crate) selects: bool,
 }
 
+const MULTI: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";
+const EXEC: &[u8] = b"*1\r\n$4\r\nEXEC\r\n";
+
 impl Repeat {
-    /// What makes the changes of `parts`, of which there is at least one, from the database of the first of them on.
-    pub(crate) fn of(parts: &[Part<'_>]) -> Self {
-        if let [Part { request, reply, waits: false, .. }] = parts {
-            return Self { bytes: request.bytes().to_vec(), replies: 1, expected: reply.to_vec(), selects: false };
-        }
-        let mut bytes = Vec::new();
-        let mut expected = Vec::new();
-        let mut queued = 0;
-        let mut db = parts.first().map_or(0, |part| part.db);
-        let mut selects = false;
-        interlay_resp::encode_request(["MULTI"], &mut bytes);
-        for part in parts {
-            if part.db != db {
-                db = part.db;
-                selects = true;
-                interlay_resp::encode_request(["SELECT", &db.to_string()], &mut bytes);
-                expected.extend_from_slice(b"+OK\r\n");
-                queued += 1;
+    /// Nothing yet, in database `db`.
+    pub(crate) fn new(db: u32) -> Self {
+        Self { bytes: MULTI.to_vec(), expected: Vec::new(), requests: 0, db, selects: false, waits: false }
+    }
+
+    /// Adds what `outcome` makes of `part`.
+    pub(crate) fn push(&mut self, part: &Part<'_>, outcome: Outcome, substitute: &Substitute) {
+        if part.db != self.db {
+            if self.requests > 0 {
+                self.selects = true;
+                interlay_resp::encode_request(["SELECT", &part.db.to_string()], &mut self.bytes);
+                self.expected.extend_from_slice(b"+OK\r\n");
+                self.requests += 1;
             }
-            bytes.extend_from_slice(part.request.bytes());
-            expected.extend_from_slice(part.reply);
-            queued += 1;
+            self.db = part.db;
         }
-        interlay_resp::encode_request(["EXEC"], &mut bytes);
-        expected.splice(..0, format!("*{queued}\r\n").into_bytes());
-        Self { bytes, replies: queued + 2, expected, selects }
+        match outcome {
+            Outcome::Same => {
+                self.waits |= part.waits;
+                self.bytes.extend_from_slice(part.request.bytes());
+                self.expected.extend_from_slice(part.reply);
+                self.requests += 1;
+            }
+            Outcome::Substitute => self.extend(substitute),
+            Outcome::Nothing | Outcome::Repair => {}
+        }
+    }
+
+    /// Adds the requests of a substitute.
+    pub(crate) fn extend(&mut self, substitute: &Substitute) {
+        self.bytes.extend_from_slice(&substitute.bytes);
+        self.expected.extend_from_slice(&substitute.expected);
+        self.requests += substitute.requests;
+    }
+
+    /// A single request alone, unless it would wait; several as a transaction.
+    pub(crate) fn whole(self) -> Whole {
+        let Self { mut bytes, mut expected, requests, waits, .. } = self;
+        if requests == 1 && !waits {
+            bytes.drain(..MULTI.len());
+            return Whole { bytes, replies: 1, expected };
+        }
+        bytes.extend_from_slice(EXEC);
+        expected.splice(..0, format!("*{requests}\r\n").into_bytes());
+        Whole { bytes, replies: requests + 2, expected }
     }
 }
 
@@ -149,10 +196,17 @@ mod tests {
         let catalog = Catalog::new(CommandTable::builtin());
         let bytes = requests_of(&["SET a 1", "SELECT 2", "SET b 2"]);
         let (parts, _) = parts(&catalog, 0, interlay_resp::requests(&bytes), b"*3\r\n+OK\r\n+OK\r\n+OK\r\n", &Limits::default());
-        let repeat = Repeat::of(&parts);
-        assert_eq!(repeat.bytes, requests_of(&["MULTI", "SET a 1", "SELECT 2", "SET b 2", "EXEC"]));
-        assert_eq!((repeat.replies, repeat.expected.as_slice(), repeat.selects), (5, &b"*3\r\n+OK\r\n+OK\r\n+OK\r\n"[..], true));
-        let one = Repeat::of(&parts[..1]);
-        assert_eq!((one.bytes, one.replies), (requests_of(&["SET a 1"]), 1));
+        let substitute = Substitute::default();
+        let mut repeat = Repeat::new(0);
+        parts.iter().for_each(|part| repeat.push(part, Outcome::Same, &substitute));
+        assert!(repeat.selects);
+        let bytes = requests_of(&["MULTI", "SET a 1", "SELECT 2", "SET b 2", "EXEC"]);
+        assert_eq!(repeat.whole(), Whole { bytes, replies: 5, expected: b"*3\r\n+OK\r\n+OK\r\n+OK\r\n".to_vec() });
+        let mut one = Repeat::new(0);
+        one.push(&parts[0], Outcome::Same, &substitute);
+        assert_eq!(one.whole(), Whole { bytes: requests_of(&["SET a 1"]), replies: 1, expected: b"+OK\r\n".to_vec() });
+        let mut waiting = Repeat::new(0);
+        waiting.push(&Part { waits: true, ..parts[0] }, Outcome::Same, &substitute);
+        assert_eq!(waiting.whole().replies, 3);
     }
 }

@@ -145,7 +145,7 @@ fn pair(args: &[&str], reply: &[u8], count: usize) {
     let replies = reply.repeat(BATCH);
     let mut clients = Counts(0);
     for side in Side::BOTH {
-        pair.connected(side, Abilities { databases: 16, resp3: true });
+        pair.connected(side, Abilities { databases: 16, resp3: true, since_7_0: true });
     }
     // The first batch also has the lanes' own SELECT and HELLO, which are answered apart.
     for round in 0..count / BATCH + 1 {

@@ -6,7 +6,7 @@
 use super::{Clients, LanePair};
 use crate::answer::Answer;
 use crate::conduct::{Conduct, Work};
-use crate::keys::view;
+use crate::keys::{Place, view};
 use crate::lane::{Asked, Entry, Job, Session, Ticket};
 use crate::policy::Policy;
 use crate::side::Side;
@@ -19,9 +19,14 @@ impl LanePair {
             self.counters.lane_losses += 1;
         }
         self.lanes[side].moved = lost.moved;
+        self.lanes[side].answered = lost.answered + lost.awaiting.len() as u64;
         self.stay();
+        self.repairs.connections += 1;
         let mut streaming = lost.streaming;
         let mut sent = lost.log.written_len();
+        if side != self.authority {
+            self.break_all_promises(clients);
+        }
         for Entry { asked: Asked { len, ticket, session }, replies, job } in lost.awaiting {
             // A request of which a single byte was written may have been read whole by the time the error came.
             let was_sent = sent > 0;
@@ -51,6 +56,7 @@ impl LanePair {
                     self.note_lost(was_sent, session, request, lost.astray);
                     clients.reply(ticket, &Answer::OutcomeUnknown(side).to_reply(), true);
                 }
+                Job::Errand(errand) => self.errand_lost(errand, session.db, request, clients),
                 Job::Effect { held, .. } => {
                     self.counters.effects_lost += 1;
                     let moved_on = lost.astray || self.counters.effects_answered() < self.crossing_until;
@@ -95,7 +101,7 @@ impl LanePair {
         if self.policy == Policy::BestEffort {
             self.counters.forgotten += 1;
         } else {
-            self.keys.mark_written(&mut self.dirty, session.db, request, moved_on);
+            self.keys.mark_written(&mut self.dirty, session.db, request, if moved_on { Place::MovedOn } else { Place::Unknown });
         }
     }
 }

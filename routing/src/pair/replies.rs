@@ -3,14 +3,18 @@
 use bytes::Bytes;
 use interlay_resp::{ReplyKind, ReplyScan};
 
-use super::{Clients, LaneError, LanePair};
+use super::follow::Follow;
+use super::obstacle::{Obstacle, Outlook};
+use super::together::Mirrored;
+use super::{Clients, LaneError, LanePair, REPLY_AGE_MS};
 use crate::answer::Answer;
 use crate::effect::Effect;
-use crate::keys::{Keys, view};
+use crate::keys::{Keys, Place, view};
 use crate::lane::{Asked, Entry, Expect, Held, Job, Session, Ticket};
 use crate::policy::Policy;
+use crate::rewrite::{Outcome, carries_deadline, outcome};
 use crate::side::Side;
-use crate::transaction::elements;
+use crate::transaction::{Repeat, elements};
 
 impl LanePair {
     /// Takes bytes that a side's server has sent.
@@ -41,6 +45,9 @@ impl LanePair {
             }
         }
         self.change_if_drained();
+        if self.promises.secondary() == Some(self.authority) {
+            self.break_all_promises(clients);
+        }
         Ok(())
     }
 
@@ -54,7 +61,7 @@ impl LanePair {
             {
                 // Effects ahead of this read have been answered, so what the dirty set says of it now is final.
                 let final_here = side == self.authority || lane.streaming || *doubts == doubted;
-                let mut clean = || !self.keys.any_dirty(&self.dirty, session.db, view(lane.log.front(*len)));
+                let mut clean = || !self.keys.any_doubtful(&self.dirty, self.counters.effects_answered(), lane.log.front(*len));
                 (final_here || (!settling && clean())).then_some(*ticket)
             }
             _ => None,
@@ -83,6 +90,7 @@ impl LanePair {
             // Rare: only transactions get more than one reply.
             match &mut entry.job {
                 Job::Transaction { .. } => clients.reply(entry.asked.ticket, reply, false),
+                Job::Errand(_) => lane.collected.extend_from_slice(reply),
                 Job::Try { refused, .. } if failed && refused.is_none() => *refused = Some(reply.into()),
                 _ => {}
             }
@@ -113,6 +121,10 @@ impl LanePair {
             }
             Job::Transaction { confirms } => self.transacted(asked, confirms, reply, clients),
             Job::Try { waiter, confirms, refused } => self.tried(asked, waiter, confirms, refused.as_deref(), reply, clients),
+            Job::Errand(errand) => {
+                let collected = std::mem::take(&mut lane.collected);
+                self.errand_done(side, asked, errand, &collected, reply, clients);
+            }
             Job::Effect { expect, held } => self.confirmed(asked, expect, held, reply, failed, clients),
         }
         self.lanes[side].log.pop(asked.len);
@@ -147,62 +159,127 @@ impl LanePair {
             self.keys.touch(&mut self.parked, asked.session.db, request, effect);
         }
         let held = confirms.then(|| Held::from(reply));
-        if self.mirror(asked, effect, reply, held) && confirms {
-            return; // the client hears of it when the secondary has accepted it
+        let mirrored = self.mirror(asked, effect, reply, held);
+        if effect.settles() && !self.promises.is_empty() {
+            let request = self.lanes[self.authority].log.front(asked.len).to_vec();
+            let number = matches!(mirrored, Mirrored::Queued).then_some(self.counters.effects);
+            self.promises_settled(effect, asked.session.db, view(&request), number);
         }
-        if confirms {
-            self.counters.failed_writes += 1;
-            clients.reply(asked.ticket, &Answer::SecondaryLost(!self.authority).to_reply(), true);
-        } else {
-            clients.reply(asked.ticket, reply, true);
+        match mirrored {
+            Mirrored::Queued if confirms => {} // the client hears of it when the secondary has accepted it
+            Mirrored::Short(_) if confirms && self.promises_written(asked, reply) => {}
+            Mirrored::Short(_) if confirms => {
+                self.counters.failed_writes += 1;
+                clients.reply(asked.ticket, &Answer::SecondaryLost(!self.authority).to_reply(), true);
+            }
+            _ => clients.reply(asked.ticket, reply, true),
         }
     }
 
-    /// Puts the effect of the authority's front request onto the secondary's lane; false if it cannot go there, which
-    /// leaves its keys dirty.
-    fn mirror(&mut self, asked: Asked, effect: Effect, reply: &[u8], held: Option<Held>) -> bool {
-        let Asked { len, session, .. } = asked;
+    /// Promises the reply to the authority's front request for when the keys that it has left dirty are copied.
+    fn promises_written(&mut self, Asked { len, ticket, session }: Asked, reply: &[u8]) -> bool {
+        let request = self.lanes[self.authority].log.front(len).to_vec();
+        self.promise(ticket, [(session.db, &*request)], None, reply)
+    }
+
+    /// Puts the effect of the authority's front request onto the secondary's lane. If it cannot go there, its keys are left
+    /// dirty.
+    fn mirror(&mut self, asked: Asked, effect: Effect, reply: &[u8], held: Option<Held>) -> Mirrored {
+        let Asked { len, session, ticket } = asked;
+        let now_ms = if effect == Effect::Verbatim { None } else { self.secondary_now_ms() };
         let (authority, secondary) = self.lanes.both_mut(self.authority);
         let request = authority.log.front(len);
-        let best_effort = self.policy == Policy::BestEffort;
-        let obstacle = if !secondary.is_up() || !secondary.has_db(session.db) {
-            Some(&mut self.counters.skipped_down)
-        } else if secondary.queued_bytes() >= self.limits.effect_queue_bytes_max {
-            Some(&mut self.counters.skipped_full)
-        } else if matches!(effect, Effect::Unrepeatable(_)) {
-            Some(&mut self.counters.skipped_unrepeatable)
-        } else if !self.dirty.is_empty() && !effect.settles() && self.keys.any_dirty(&self.dirty, session.db, view(request)) {
-            Some(&mut self.counters.skipped_dirty)
-        } else {
-            None
+        let outcome = match effect {
+            Effect::Verbatim => Outcome::Same,
+            _ => outcome(effect, view(request), reply, now_ms, &mut self.substitute),
         };
-        if let Some(count) = obstacle {
-            *count += 1;
-            if best_effort {
-                self.counters.forgotten += 1;
-            } else if effect != Effect::Broadcast {
-                self.keys.mark_written(&mut self.dirty, session.db, request, false);
-            }
-            return false;
+        if outcome == Outcome::Nothing {
+            self.counters.effects_none += 1;
+            return Mirrored::Nothing;
         }
+        let outlook = Outlook { secondary, dirty: &self.dirty, queue_max: self.limits.effect_queue_bytes_max, suspect: self.suspect };
+        let obstacle = outlook.obstacle(&mut self.keys, session.db, request, effect, outcome);
+        // Who waits for the secondary's answer waits for a copy of all of it.
+        let follow = if obstacle == Some(Obstacle::Dirty) && held.is_none() { self.follow_pieces(session.db, len) } else { None };
+        if follow == Some(Follow::Read) {
+            self.counters.skipped_dirty += 1;
+            return Mirrored::Nothing;
+        }
+        if let Some(obstacle) = obstacle.filter(|_| follow.is_none()) {
+            let request = self.lanes[self.authority].log.front(len).to_vec();
+            self.leave_dirty(session.db, view(&request), effect, obstacle);
+            return Mirrored::Short(None);
+        }
+        let (authority, secondary) = self.lanes.both_mut(self.authority);
         // In the protocol of the authority's reply, so that the two can be compared.
         let proto = authority.proto_for(session.proto);
         secondary.enter(Session { proto, ..session });
-        authority.log.repeat_front(len, &mut secondary.log);
-        let expect = match effect {
-            Effect::Broadcast => Expect::NoError,
-            _ => Expect::of(reply, secondary.proto_for(proto) == proto),
+        let alike = secondary.proto_for(proto) == proto;
+        let (len, replies, expect) = match outcome {
+            Outcome::Substitute if self.substitute.requests == 1 => {
+                secondary.log.push(&self.substitute.bytes);
+                (self.substitute.bytes.len(), 1, Expect::of(&self.substitute.expected, alike))
+            }
+            Outcome::Substitute => {
+                let mut repeat = Repeat::new(session.db);
+                repeat.extend(&self.substitute);
+                let whole = repeat.whole();
+                secondary.log.push(&whole.bytes);
+                (whole.bytes.len(), whole.replies, Expect::of(&whole.expected, alike))
+            }
+            _ => {
+                authority.log.repeat_front(len, &mut secondary.log);
+                (len, 1, if effect == Effect::Broadcast { Expect::NoError } else { Expect::of(reply, alike) })
+            }
         };
-        secondary.awaiting.push_back(Entry::new(asked, Job::Effect { expect, held }));
+        let expect = if follow.is_some() { Expect::NoError } else { expect };
+        secondary.awaiting.push_back(Entry { asked: Asked { len, session, ticket }, replies, job: Job::Effect { expect, held } });
         self.counters.effects += 1;
+        if effect == Effect::Verbatim && self.sweep.is_none() {
+            self.counters.effects_verbatim += 1;
+        } else {
+            self.follow(asked, effect, outcome);
+        }
+        Mirrored::Queued
+    }
+
+    /// The effect of the authority's front request is on the secondary's lane: what else has to be known or done about it.
+    fn follow(&mut self, Asked { len, session, .. }: Asked, effect: Effect, outcome: Outcome) {
+        self.counters.of_kind(effect, outcome);
+        let request = view(self.lanes[self.authority].log.front(len));
+        if outcome == Outcome::Substitute {
+            let (clock, side) = (&self.clock, !self.authority);
+            let sets = self.keys.note_deadlines(&mut self.deadlines, &self.substitute.bytes, |unix_ms| clock.here(side, unix_ms));
+            if sets && self.reply_age_ms > REPLY_AGE_MS {
+                // When the authority has begun to count, only it can tell: the copy does.
+                self.keys.mark_written(&mut self.dirty, session.db, request.bytes(), Place::Here);
+            }
+        }
         if effect.crosses_dbs() {
             self.crossing_until = self.counters.effects;
         }
         if effect.settles() && !self.dirty.is_empty() {
             self.settling_until = self.counters.effects;
-            Keys::flush(&mut self.dirty, session.db, effect, view(request));
+            Keys::flush(&mut self.dirty, session.db, effect, request);
         }
-        true
+        let trimmed = if effect.trims_later() { request.arg(1).map(<[u8]>::to_vec) } else { None };
+        let carried = if self.deadlines.is_empty() { None } else { carries_deadline(request, session.db) };
+        if let Some((db, from, to)) = carried.map(|(db, from, to)| (db, from.to_vec(), to.to_vec())) {
+            self.ask_deadline(db, &from, &to);
+        }
+        if let Some(key) = trimmed {
+            self.follow_trim(session.db, &key);
+        }
+        if self.sweep.is_some() {
+            let request = self.lanes[self.authority].log.front(len).to_vec();
+            self.sweep_sees(view(&request), effect);
+        }
+    }
+
+    /// Milliseconds since 1970 on the secondary, if it has told.
+    pub(super) fn secondary_now_ms(&self) -> Option<u64> {
+        let secondary = !self.authority;
+        self.clock.is_known(secondary).then(|| self.clock.unix_ms_of(secondary))
     }
 
     /// The secondary has answered an effect: compares, and lets the client know if it waits for that.
@@ -212,12 +289,18 @@ impl LanePair {
             self.counters.effects_agreed += 1;
         } else {
             self.counters.mismatches += 1;
+            self.note_mismatch(asked.len);
         }
-        if !agrees || !self.dirty.is_empty() {
+        if !agrees || !self.dirty.is_free_of_doubt() || !self.deadlines.is_quiet() {
             self.doubt(asked, agrees);
+            self.dirty.end_doubts(self.counters.effects_answered());
+        }
+        let refused = !agrees && (failed || elements(reply, &self.limits.resp).any(|(_, kind)| kind == ReplyKind::Error));
+        if !self.promises.is_empty() {
+            self.effect_bears(refused, clients);
         }
         match held {
-            Some(_) if !agrees && (failed || elements(reply, &self.limits.resp).any(|(_, kind)| kind == ReplyKind::Error)) => {
+            Some(_) if refused => {
                 self.counters.failed_writes += 1;
                 clients.reply(asked.ticket, &Answer::SecondaryRefused(!self.authority).to_reply(), true);
             }
@@ -226,8 +309,9 @@ impl LanePair {
         }
     }
 
-    /// The secondary's oldest effect may have left the sides different: because it was answered otherwise, or because a key
-    /// that an earlier one has left dirty has passed its difference on (RENAME, SMOVE), whatever the answer.
+    /// The secondary's oldest effect may have left the sides different: because it was answered otherwise; because a key
+    /// that an earlier one has left dirty has passed its difference on (RENAME, SMOVE), whatever the answer; or because a key has
+    /// expired on one side and not on the other when the effect came.
     fn doubt(&mut self, Asked { len, session, .. }: Asked, agrees: bool) {
         if self.policy == Policy::BestEffort {
             self.counters.forgotten += u64::from(!agrees);
@@ -235,9 +319,13 @@ impl LanePair {
             return;
         }
         let requests = self.lanes[!self.authority].log.front(len);
-        if !agrees || self.keys.any_dirty_in(&self.dirty, session.db, requests) {
+        let doubtful = !agrees
+            || self.keys.any_doubtful(&self.dirty, self.counters.effects_answered(), requests)
+            || self.keys.any_near(&self.deadlines, requests);
+        if doubtful {
             let moved_on = self.counters.effects_answered() < self.crossing_until;
-            self.keys.mark_written(&mut self.dirty, session.db, requests, moved_on);
+            let place = if moved_on { Place::MovedOn } else { Place::AheadOfCopies };
+            self.keys.doubt_written(&mut self.dirty, session.db, requests, place, agrees, self.counters.effects);
             self.doubts += 1;
         }
     }
@@ -251,7 +339,7 @@ impl LanePair {
     /// The secondary has answered a read: the answer holds if its keys are still clean.
     fn confirm_read(&mut self, Asked { len, ticket, session }: Asked, reply: &[u8], clients: &mut impl Clients) {
         let request = view(self.lanes[!self.authority].log.front(len));
-        if self.is_settling() || self.keys.any_dirty(&self.dirty, session.db, request) {
+        if self.is_settling() || self.keys.any_doubtful(&self.dirty, self.counters.effects_answered(), request.bytes()) {
             self.reroute(ticket, session, &Bytes::copy_from_slice(request.bytes()), clients);
         } else {
             clients.reply(ticket, reply, true);

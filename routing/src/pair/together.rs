@@ -2,23 +2,25 @@
 
 use interlay_resp::requests;
 
+use super::obstacle::{Obstacle, Outlook};
 use super::waiting::moves;
-use super::{Clients, Executed, LanePair};
+use super::{Clients, Executed, LanePair, REPLY_AGE_MS};
 use crate::answer::Answer;
 use crate::effect::{Effect, Why};
-use crate::keys::Keys;
+use crate::keys::{Keys, Place};
 use crate::lane::{Asked, Entry, Expect, Held, Job, NO_CLIENT, Session, Ticket};
 use crate::policy::Policy;
+use crate::rewrite::{Outcome, carries_deadline, outcome};
 use crate::transaction::{Part, Repeat, parts};
 
 /// What became of changes that were to reach the secondary.
-enum Mirrored {
+pub(super) enum Mirrored {
     /// They are on its lane.
     Queued,
     /// There were none.
     Nothing,
-    /// Not all of them can go there; their keys are dirty.
-    Short,
+    /// Not all of them can go there, and the keys of the rest are dirty. The effect of this number is all the same.
+    Short(Option<u64>),
 }
 
 impl LanePair {
@@ -66,7 +68,7 @@ impl LanePair {
         if self.policy == Policy::BestEffort {
             self.counters.forgotten += 1;
         } else {
-            self.keys.mark_written(&mut self.dirty, session.db, entry, false);
+            self.keys.mark_written(&mut self.dirty, session.db, entry, Place::Unknown);
         }
     }
 
@@ -110,7 +112,9 @@ impl LanePair {
         let held = confirms.then(|| Held::from(reply));
         match self.mirror_together(ticket, session, parts, held) {
             Mirrored::Queued if confirms => {} // the client hears of it when the secondary has accepted it
-            Mirrored::Short if confirms => {
+            Mirrored::Short(number)
+                if confirms && self.promise(ticket, parts.iter().map(|part| (part.db, part.request.bytes())), number, reply) => {}
+            Mirrored::Short(_) if confirms => {
                 self.counters.failed_writes += 1;
                 clients.reply(ticket, &Answer::SecondaryLost(!self.authority).to_reply(), true);
             }
@@ -118,70 +122,96 @@ impl LanePair {
         }
     }
 
+    /// What becomes of a part, and what keeps it from the secondary's lane.
+    fn part_obstacle(&mut self, part: &Part<'_>, now_ms: Option<u64>) -> (Outcome, Option<Obstacle>) {
+        let outcome = outcome(part.effect, part.request, part.reply, now_ms, &mut self.substitute);
+        if outcome == Outcome::Nothing {
+            return (outcome, None);
+        }
+        let outlook = Outlook {
+            secondary: &self.lanes[!self.authority],
+            dirty: &self.dirty,
+            queue_max: self.limits.effect_queue_bytes_max,
+            suspect: self.suspect,
+        };
+        (outcome, outlook.obstacle(&mut self.keys, part.db, part.request.bytes(), part.effect, outcome))
+    }
+
     /// Puts changes onto the secondary's lane, several of them as one transaction. Those that cannot go there leave their
     /// keys dirty.
     fn mirror_together(&mut self, ticket: Ticket, session: Session, parts: &[Part<'_>], held: Option<Held>) -> Mirrored {
+        let now_ms = self.secondary_now_ms();
         let mut going = Vec::with_capacity(parts.len());
-        let mut settles = false;
+        let mut repeat: Option<Repeat> = None;
+        let (mut settles, mut short) = (false, false);
+        // A client that waits for all of it is told by copies of all of it, if one part cannot go there; but of what has no copy.
+        let has_copy = |part: &Part<'_>| !part.effect.settles() && part.effect != Effect::Broadcast;
+        let all_short = held.is_some() && parts.iter().any(|part| self.part_obstacle(part, now_ms).1.is_some());
         for part in parts {
-            match self.obstacle(part) {
-                Some(_) if part.effect == Effect::Broadcast => {}
-                Some(()) if self.policy == Policy::BestEffort => self.counters.forgotten += 1,
-                Some(()) => self.keys.mark_written(&mut self.dirty, part.db, part.request.bytes(), false),
+            let (outcome, obstacle) = self.part_obstacle(part, now_ms);
+            match obstacle.or_else(|| (all_short && has_copy(part)).then_some(Obstacle::Dirty)) {
+                _ if outcome == Outcome::Nothing => self.counters.effects_none += 1,
+                Some(obstacle) => {
+                    short = true;
+                    self.leave_dirty(part.db, part.request, part.effect, obstacle);
+                    self.promises_settled(part.effect, part.db, part.request, None);
+                }
                 None => {
+                    self.promises_settled(part.effect, part.db, part.request, Some(self.counters.effects + 1));
                     // At once: what is marked behind a flush stays so.
                     if part.effect.settles() && !self.dirty.is_empty() {
                         settles = true;
                         Keys::flush(&mut self.dirty, part.db, part.effect, part.request);
                     }
+                    self.counters.of_kind(part.effect, outcome);
+                    repeat.get_or_insert_with(|| Repeat::new(part.db)).push(part, outcome, &self.substitute);
                     going.push(*part);
                 }
             }
         }
-        let Some(first) = going.first() else { return if parts.is_empty() { Mirrored::Nothing } else { Mirrored::Short } };
-        let repeat = Repeat::of(&going);
+        let (Some(first), Some(repeat)) = (going.first(), repeat) else {
+            return if short { Mirrored::Short(None) } else { Mirrored::Nothing };
+        };
+        let selects = repeat.selects;
+        let whole = repeat.whole();
         let (authority, secondary) = self.lanes.both_mut(self.authority);
         let proto = authority.proto_for(session.proto);
         let session = Session { db: first.db, proto };
         secondary.enter(session);
-        secondary.log.push(&repeat.bytes);
-        if repeat.selects {
+        secondary.log.push(&whole.bytes);
+        let (clock, side) = (&self.clock, !self.authority);
+        let sets = self.keys.note_deadlines(&mut self.deadlines, &whole.bytes, |unix_ms| clock.here(side, unix_ms));
+        if sets && self.reply_age_ms > REPLY_AGE_MS {
+            self.keys.mark_written(&mut self.dirty, session.db, &whole.bytes, Place::Here);
+        }
+        if selects {
             // If the transaction is refused, so is the SELECT in it.
             secondary.db_unknown();
         }
         let expect = match first.effect {
             Effect::Broadcast if going.len() == 1 => Expect::NoError,
             _ if going.iter().any(|part| part.effect == Effect::Broadcast) => Expect::NoErrorAmong,
-            _ => Expect::of(&repeat.expected, secondary.proto_for(proto) == proto),
+            _ => Expect::of(&whole.expected, secondary.proto_for(proto) == proto),
         };
-        let asked = Asked { len: repeat.bytes.len(), ticket, session };
-        let job = Job::Effect { expect, held: if going.len() == parts.len() { held } else { None } };
-        secondary.awaiting.push_back(Entry { asked, replies: repeat.replies, job });
+        let asked = Asked { len: whole.bytes.len(), ticket, session };
+        let job = Job::Effect { expect, held: if short { None } else { held } };
+        secondary.awaiting.push_back(Entry { asked, replies: whole.replies, job });
         self.counters.effects += 1;
+        if !self.deadlines.is_empty() {
+            for (db, from, to) in going.iter().filter_map(|part| carries_deadline(part.request, part.db)) {
+                self.ask_deadline(db, from, to);
+            }
+        }
+        for part in going.iter().filter(|part| part.effect.trims_later()) {
+            self.follow_trim(part.db, part.request.arg(1).unwrap_or_default());
+        }
+        going.iter().for_each(|part| self.sweep_sees(part.request, part.effect));
         if going.iter().any(|part| part.effect.crosses_dbs()) {
             self.crossing_until = self.counters.effects;
         }
         if settles {
             self.settling_until = self.counters.effects;
         }
-        if going.len() == parts.len() { Mirrored::Queued } else { Mirrored::Short }
-    }
-
-    /// Counts what keeps a change from the secondary's lane, if anything does.
-    fn obstacle(&mut self, part: &Part<'_>) -> Option<()> {
-        let secondary = &self.lanes[!self.authority];
-        let count = if !secondary.is_up() || !secondary.has_db(part.db) {
-            &mut self.counters.skipped_down
-        } else if secondary.queued_bytes() >= self.limits.effect_queue_bytes_max {
-            &mut self.counters.skipped_full
-        } else if matches!(part.effect, Effect::Unrepeatable(_)) {
-            &mut self.counters.skipped_unrepeatable
-        } else if !part.effect.settles() && self.keys.any_dirty(&self.dirty, part.db, part.request) {
-            &mut self.counters.skipped_dirty
-        } else {
-            return None;
-        };
-        *count += 1;
-        Some(())
+        if short { Mirrored::Short(Some(self.counters.effects)) } else { Mirrored::Queued }
     }
 }

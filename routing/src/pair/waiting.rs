@@ -104,6 +104,11 @@ impl LanePair {
         while let Some(waiter) = self.parked.expire(now) {
             tell(&waiter, Over::Timeout, clients);
         }
+        if !self.lanes[self.authority].is_up() {
+            while let Some((waiter, over)) = self.parked.cannot_try() {
+                tell(&waiter, over, clients);
+            }
+        }
     }
 
     /// Tries up to `most` of those who wait, each in its turn: somebody else may have written their keys.
@@ -134,6 +139,7 @@ impl LanePair {
                 continue;
             }
             let confirms = self.confirms();
+            self.intend(&request);
             let lane = &mut self.lanes[self.authority];
             lane.enter(session);
             lane.log.push(&request);
