@@ -1,4 +1,4 @@
-//! The command table beside a real Redis 7.0: the built-in rows, arities, and where keys are.
+//! The command table beside a real Redis 7.0: the built-in rows, arities, where keys are, and that every write has a rule.
 //!
 //! `INTERLAY_WRITE_BUILTIN=1 cargo test -p interlay-routing --test command_table` writes the built-in rows anew.
 
@@ -11,6 +11,7 @@ use std::process::{Child, ChildStdout, Command as Process, Stdio};
 
 use interlay_resp::{Frame, Limits, ReplyScan, ReplyScanner, Request, decode_reply, encode_request};
 use interlay_routing::command::{Access, Command, CommandTable, Flags};
+use interlay_routing::{Catalog, Conduct, Effect, Why, Work};
 
 const BUILTIN: &str = "src/command/builtin.txt";
 
@@ -128,6 +129,35 @@ fn exempt_calls_have_the_keys_that_the_server_uses() {
         let theirs = server.keys(&args);
         assert_ne!(theirs.len(), ours.len(), "no longer so, compare it like the others: {call}: {reason}");
     }
+}
+
+#[test]
+fn every_write_of_the_builtin_rows_has_a_rule() {
+    assert_eq!(writes_without_a_rule(CommandTable::builtin()), <[String; 0]>::default());
+}
+
+#[test]
+fn every_write_of_the_server_has_a_rule() {
+    let reply = Server::start().call(&["COMMAND"]);
+    let table = CommandTable::from_reply(&reply).expect("a COMMAND reply");
+    assert_eq!(writes_without_a_rule(table), <[String; 0]>::default());
+}
+
+/// The writes of which nobody has said what they become on the other side.
+fn writes_without_a_rule(table: CommandTable) -> Vec<String> {
+    let catalog = Catalog::new(table);
+    let writes = catalog.table().iter().filter(|command| command.flags.contains(Flags::WRITE));
+    let (without, with): (Vec<_>, Vec<_>) = writes.map(|command| &command.name).partition(|name| {
+        let call: Vec<_> = name.split('|').map(str::to_owned).chain((0..3).map(|place| format!("arg{place}"))).collect();
+        match catalog.conduct(Request::new(&encoded(&call), call.len())).1 {
+            Conduct::Lane(Work::Write(effect)) | Conduct::Waits(effect, _) => effect == Effect::Unrepeatable(Why::NoRule),
+            // Without STORE some of them only read.
+            // Some only read without STORE, and then they are no writes.
+            conduct => conduct == Conduct::Lane(Work::Unknown),
+        }
+    });
+    assert!(with.len() > 100, "a table with writes: {with:?}");
+    without.into_iter().map(ToString::to_string).collect()
 }
 
 /// Calls from one argument too few on, every argument different. Where keys move, also with a small number in

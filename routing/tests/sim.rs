@@ -87,7 +87,7 @@ fn every_seed_keeps_every_promise() {
         failures.is_empty(),
         "{} of {seeds} seeds fail; the first ones:\n\n{}",
         failures.len(),
-        failures[..failures.len().min(5)].join("\n\n")
+        failures[..failures.len().min(12)].join("\n\n")
     );
     if seeds >= SEEDS {
         assert_everything_happened(&summaries);
@@ -101,7 +101,9 @@ fn assert_everything_happened(summaries: &[Summary]) {
     assert!(total(|run| run.broken_protocols) > 0 && total(|run| run.authority_changes) > 0);
     assert!(total(|run| run.transactions) > 0 && total(|run| run.sections) > 0 && total(|run| run.nils) > 0);
     assert!((0..3).all(|end| summaries.iter().any(|run| run.waits[end] > 0)), "waiting ends in every way");
-    for (at, (name, ..)) in summaries[0].counters.rows().enumerate() {
+    // Nobody writes around the model of Interlay; `tests/watch.rs` does around the real one.
+    const NOT_SIMULATED: [&str; 2] = ["flushes_seen", "written_around"];
+    for (at, (name, ..)) in summaries[0].counters.rows().enumerate().filter(|(_, (name, ..))| !NOT_SIMULATED.contains(name)) {
         let moved = summaries.iter().filter_map(|run| run.counters.rows().nth(at)).any(|(.., value)| value > 0);
         assert!(moved, "no seed moves the counter {name}");
     }

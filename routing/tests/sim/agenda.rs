@@ -38,6 +38,11 @@ impl<E> Agenda<E> {
         self.events.insert((at.max(self.now), self.rng.next(), self.planned), event);
     }
 
+    /// Whether nothing is planned.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
     /// Moves time on to the next event.
     pub(crate) fn next(&mut self) -> Option<E> {
         let ((at, ..), event) = self.events.pop_first()?;

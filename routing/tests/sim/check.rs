@@ -9,12 +9,15 @@
 //!   What the authority carried out together the secondary carries out together.
 //! - **R**: a read answered by the secondary shows a state no older than what any client had heard of when it was sent,
 //!   one state for all its keys, and none of its own client's later writes.
-//! - **Convergence**: once all is quiet, every key that differs is dirty; where nothing went wrong, none is.
+//! - **C**: a copy shows the state behind the effects ahead of it, and no effect behind it is of an older one.
+//! - **Convergence**: whenever the lanes are empty, every key that differs is dirty or suspect; where nothing went wrong, none
+//!   is; and once the servers are well again both sides end equal and nothing is dirty.
 //! - **both-required**: a success has happened on both sides; where nothing was applied, nothing ever is.
 //! - **Waiting**: as [`waiting`] says.
 //!
 //! The driver looks at the bounds, and that lanes end for a reason only.
 
+mod copies;
 mod waiting;
 
 use std::collections::HashMap;
@@ -26,8 +29,9 @@ use interlay_routing::{BySide, LanePair, Policy, Session, Side, Work};
 use super::agenda::Instant;
 use super::history::{History, Index};
 use super::server::{Done, Part, Server, Step, Tag};
-use super::store::Store;
+use super::store::{Item, Store};
 use super::workload::Args;
+use copies::Copies;
 pub(crate) use waiting::Wait;
 
 /// How every answer of Interlay's own begins.
@@ -82,6 +86,8 @@ struct Run {
     reply: Vec<u8>,
     /// It has not done what it says.
     failed: bool,
+    /// The data is not what it was before.
+    changed: bool,
 }
 
 type Verdict = Result<(), String>;
@@ -103,14 +109,19 @@ pub(crate) struct Checker {
     /// Policies that have been in force.
     term: u64,
     policy: Policy,
-    /// Best-effort was in force, or a server came back without its data: sides may differ without notice.
+    copies: Copies,
+    /// From here on the authority is another one, or another process.
+    begun: Index,
+    /// Best-effort was in force: sides may differ without notice.
     blind: bool,
+    /// How far servers may be apart in when a key expires.
+    apart: Instant,
     /// No connection was lost and no server has failed, so no client may hear of anything like it.
     pub(crate) calm: bool,
 }
 
 impl Checker {
-    pub(crate) fn new(pair: &LanePair, calm: bool) -> Self {
+    pub(crate) fn new(pair: &LanePair, calm: bool, apart: Instant) -> Self {
         let policy = pair.policy();
         Self {
             records: Vec::new(),
@@ -123,6 +134,9 @@ impl Checker {
             losses: 1,
             term: 1,
             policy,
+            copies: Copies::default(),
+            begun: 0,
+            apart,
             blind: policy == Policy::BestEffort,
             calm,
         }
@@ -174,15 +188,15 @@ impl Checker {
         self.term += 1;
     }
 
-    /// A server has come back without its data.
+    /// A server has come back as another process.
     pub(crate) fn restarted(&mut self, authority: &Store) {
-        self.blind = true;
         self.begin(authority);
     }
 
     fn begin(&mut self, authority: &Store) {
         self.executions += 1;
         self.floor = self.executions;
+        self.begun = self.floor;
         self.history.begin(self.floor, authority);
     }
 
@@ -197,7 +211,8 @@ impl Checker {
                 let first = queued.first().copied().filter(|_| side == authority);
                 let whole = first.and_then(|tag| if let Role::Part(whole) = self.record(tag).role { Some(whole) } else { None });
                 if let Some(whole) = whole {
-                    let run = Run { index: self.executions + 1, at: server.store.now(), proto: session.proto, reply, failed };
+                    let run =
+                        Run { index: self.executions + 1, at: server.store.now(), proto: session.proto, reply, failed, changed: false };
                     self.whole_executed(side, whole, &queued, run)?;
                 } else if let Some(tag) = first {
                     // An aborted try has said why before.
@@ -209,9 +224,17 @@ impl Checker {
             }
         };
         self.executions += 1;
+        if let Some(scan) = parts.first().filter(|part| side != authority && part.args[0] == b"SCAN") {
+            self.copies.scanned(self.executions, scan, &server.store);
+        }
+        if side != authority && copies::is_rebuilt(&parts) {
+            return self.rebuilt(side, server, &parts);
+        }
         let mut together = None;
         for part in parts {
-            self.part_executed(side, authority, server, part, &mut together)?;
+            if let Some((tag, part)) = self.known(side, authority, part)? {
+                self.part_executed(side, authority, server, tag, part, &mut together)?;
+            }
         }
         if side == authority {
             touched.into_iter().for_each(|key| self.history.note(self.executions, key, &server.store));
@@ -248,8 +271,16 @@ impl Checker {
     }
 
     /// `together` is the authority's execution of what this server has executed together with it so far.
-    fn part_executed(&mut self, side: Side, authority: Side, server: &Server, part: Part, together: &mut Option<Index>) -> Verdict {
-        let Part { tag, session, args, reply, failed, found_nothing } = part;
+    fn part_executed(
+        &mut self,
+        side: Side,
+        authority: Side,
+        server: &Server,
+        tag: Tag,
+        part: Part,
+        together: &mut Option<Index>,
+    ) -> Verdict {
+        let Part { session, args, reply, failed, found_nothing, changed, .. } = part;
         let record = self.records.get_mut(tag).ok_or("a request was executed that nobody sent")?;
         let told = |what: &str| Err(format!("#{tag} {} {what}", shown(&record.args)));
         if record.ran[side].is_some() {
@@ -258,7 +289,7 @@ impl Checker {
         if record.refused {
             return told(&format!("was executed by the {side} although its client was told that nothing was applied"));
         }
-        if args != record.args {
+        if args != record.args && (side == authority || !self.copies.stands_for(&args, record, authority, self.apart)) {
             return told(&format!("reached the {side} as {}", shown(&args)));
         }
         let proto = if server.abilities.resp3 { record.session.proto } else { Proto::Resp2 };
@@ -286,13 +317,28 @@ impl Checker {
             if !in_order {
                 return told("was mirrored out of order, or not together with what belongs to it");
             }
+            if !failed && record.args[0].starts_with(b"FLUSH") {
+                let all = record.args[0] == b"FLUSHALL";
+                let dbs = if all { 0..server.abilities.databases } else { db..db + 1 };
+                dbs.for_each(|db| _ = self.copies.emptied.insert(db, self.executions));
+            }
             *together = Some(of);
             self.last_effect = (of, tag);
         } else if side != authority && record.work != Work::Read {
             return told(&format!("is no write and no read, and was sent to the {side}"));
         }
+        if side == authority && !failed && record.args[0] == b"SWAPDB" {
+            let [a, b] = [1, 2].map(|at| String::from_utf8_lossy(&record.args[at]).parse().unwrap_or_default());
+            self.copies.swapped.push(((self.executions, tag), a, b));
+        }
+        if side == authority
+            && let Some(deadline) = record.args.get(4).filter(|_| record.args[3] == b"PXAT")
+        {
+            let deadline = String::from_utf8_lossy(deadline).parse().unwrap_or_default();
+            self.history.gave_deadline((db, record.args[1].clone()), deadline);
+        }
         let failed = failed || (found_nothing && side == authority);
-        record.ran[side] = Some(Run { index: self.executions, at: server.store.now(), proto: spoken, reply, failed });
+        record.ran[side] = Some(Run { index: self.executions, at: server.store.now(), proto: spoken, reply, failed, changed });
         Ok(())
     }
 
@@ -309,13 +355,13 @@ impl Checker {
     pub(crate) fn came_to_nothing(&mut self, whole: Tag, authority: Side, now: Instant, reply: &[u8]) {
         self.executions += 1;
         let record = &mut self.records[whole];
-        let run = Run { index: self.executions, at: now, proto: record.session.proto, reply: reply.to_vec(), failed: true };
+        let run = Run { index: self.executions, at: now, proto: record.session.proto, reply: reply.to_vec(), failed: true, changed: false };
         record.ran[authority] = Some(run);
     }
 
     /// A transaction on a client's own connection knows its databases only now.
     pub(crate) fn runs_in(&mut self, parts: &[Part]) {
-        parts.iter().for_each(|part| self.records[part.tag].session = part.session);
+        parts.iter().for_each(|part| part.tag.into_iter().for_each(|tag| self.records[tag].session = part.session));
     }
 
     /// A client has read that a request was taken, or that a transaction was begun.
@@ -350,7 +396,7 @@ impl Checker {
             if record.refused && Side::BOTH.iter().any(|side| record.ran[*side].is_some()) {
                 return told(record, "was executed although its client is told that nothing was applied");
             }
-            if applied && record.ran[record.authority].as_ref().is_none_or(|run| run.failed) {
+            if applied && record.ran[record.authority].as_ref().is_none_or(|run| run.failed) && record.args[0] != b"EVAL" {
                 return told(record, "was not applied although its client is told so");
             }
             if has(text, "changes nothing") && record.work != Work::Read {
@@ -367,11 +413,14 @@ impl Checker {
             (Some(run), _) if is_write || run.index < self.own_next_write(tag) => {
                 // Both-required: success once both have accepted.
                 let both = self.policy == Policy::BothRequired && self.term == record.term;
-                let accepted = |record: &Record| record.ran[away].as_ref().is_some_and(|run| !run.failed);
-                let applied = |record: &Record| record.ran[home].as_ref().is_some_and(|run| !run.failed);
+                let accepted = |tag: Tag, record: &Record| {
+                    record.ran[away].as_ref().is_some_and(|run| !run.failed) || self.copies.have_brought(tag, record, run.index)
+                };
+                let applied = |record: &Record| record.ran[home].as_ref().is_some_and(|run| run.changed && !run.failed);
                 let parts = if let Role::Whole(parts) = &record.role { parts.clone() } else { tag..tag + 1 };
-                let mut written = self.records[parts].iter().filter(|part| matches!(part.work, Work::Write(_)));
-                if both && written.any(|part| applied(part) && !accepted(part)) {
+                let parts = parts.clone().zip(&self.records[parts]);
+                let mut written = parts.filter(|(_, part)| matches!(part.work, Work::Write(_)));
+                if both && written.any(|(tag, part)| applied(part) && !accepted(tag, part)) {
                     return told(record, "succeeded although both sides are required and one has not accepted it");
                 }
                 self.floor = self.floor.max(run.index);
@@ -397,7 +446,9 @@ impl Checker {
     fn is_fresh(&self, tag: Tag, record: &Record, run: &Run) -> bool {
         let args: Vec<&[u8]> = record.args.iter().map(Vec::as_slice).collect();
         let same = |reply: &super::reply::Reply| reply.encode(run.proto) == run.reply;
-        self.history.explains(&args, record.session.db, run.at, record.floor, self.own_next_write(tag), same)
+        // Who had lost its data does not answer for what it had.
+        record.floor < self.begun
+            || self.history.explains(&args, record.session.db, run.at, self.apart, record.floor..self.own_next_write(tag), same)
     }
 
     /// When the authority executed the next write of the same client.
@@ -420,20 +471,63 @@ impl Checker {
         if counters.effects != counters.effects_agreed + counters.mismatches + counters.effects_lost {
             return Err(format!("effects do not add up: {counters:?}"));
         }
+        let differing = self.differing(pair, stores)?;
+        if self.calm && (differing > 0 || !pair.dirty().is_settled() || counters.mismatches > 0) {
+            return Err(format!("{differing} keys differ or are dirty although nothing went wrong: {counters:?}"));
+        }
+        if self.blind {
+            return Ok(());
+        }
+        // What a side has no database for stays dirty, and may keep the rest from being named.
+        let homeless = pair.error_keys().any(|error| Side::BOTH.iter().any(|side| !stores[*side].has_db(error.db)));
+        if !homeless && (differing > 0 || !pair.dirty().is_settled() || pair.is_sweeping() || pair.is_suspect()) {
+            let (named, folded, unconfirmed) = (pair.dirty().keys(), pair.dirty().buckets(), pair.dirty().unconfirmed());
+            let (sweeping, suspect, paused) = (pair.is_sweeping(), pair.is_suspect(), pair.repair_paused_for());
+            let errors: Vec<_> = pair.error_keys().collect();
+            return Err(format!(
+                "not repaired: {differing} keys differ, {named} are dirty, {folded} buckets, {unconfirmed} unconfirmed, {} under way, \
+                 sweeping {sweeping}, suspect {suspect}, paused {paused:?}, {errors:?}",
+                pair.copies_under_way()
+            ));
+        }
+        Ok(())
+    }
+
+    /// Keys that differ now that the lanes are empty: none that nobody knows of.
+    pub(crate) fn differing(&self, pair: &LanePair, stores: &BySide<&Store>) -> Result<usize, String> {
         let mut differing = 0;
         let (source, target) = (stores.source, stores.target);
         for (db, key) in source.keys().chain(target.keys()) {
             let (held, copy) = (source.get(db, key), target.get(db, key));
-            differing += u64::from(held != copy);
-            if held != copy && !self.blind && !pair.dirty().contains(db, key) {
+            if self.alike(held, copy, stores) {
+                continue;
+            }
+            differing += 1;
+            let known = pair.dirty().contains(db, key) || pair.dirty().is_unconfirmed(db, key) || pair.is_suspect();
+            if !self.blind && !known {
                 let key = String::from_utf8_lossy(key);
-                return Err(format!("{key} of database {db} differs and is not dirty: source {held:?}, target {copy:?}"));
+                let times = (source.now(), target.now());
+                return Err(format!("{key} of database {db} differs and is not dirty: source {held:?}, target {copy:?}, at {times:?}"));
             }
         }
-        if self.calm && (differing > 0 || !pair.dirty().is_empty() || counters.mismatches > 0) {
-            return Err(format!("{differing} keys differ or are dirty although nothing went wrong: {counters:?}"));
+        Ok(differing)
+    }
+
+    /// Whether both sides hold the same; but for when it expires, which may be a little apart.
+    fn alike(&self, held: Option<&Item>, copy: Option<&Item>, stores: &BySide<&Store>) -> bool {
+        match (held, copy) {
+            (None, None) => true,
+            (Some(held), Some(copy)) => {
+                held.value == copy.value
+                    && match (held.deadline, copy.deadline) {
+                        (None, None) => true,
+                        (Some(held), Some(copy)) => held.abs_diff(copy) <= self.apart,
+                        _ => false,
+                    }
+            }
+            (Some(last), None) => last.deadline.is_some_and(|deadline| deadline.abs_diff(stores.source.now()) <= self.apart),
+            (None, Some(last)) => last.deadline.is_some_and(|deadline| deadline.abs_diff(stores.target.now()) <= self.apart),
         }
-        Ok(())
     }
 }
 

@@ -38,8 +38,24 @@ pub(crate) fn read<'a>(args: &[&[u8]], item: impl Fn(&[u8]) -> Option<&'a Item>)
 
 /// Whether a server without memory refuses the command.
 pub(crate) fn needs_memory(name: &[u8]) -> bool {
-    const NAMES: [&str; 13] =
-        ["SET", "APPEND", "INCR", "DECRBY", "GETSET", "MSET", "LPUSH", "RPUSH", "RPOPLPUSH", "LMOVE", "SADD", "BLMOVE", "BRPOPLPUSH"];
+    const NAMES: [&str; 16] = [
+        "SET",
+        "APPEND",
+        "INCR",
+        "DECRBY",
+        "GETSET",
+        "MSET",
+        "LPUSH",
+        "RPUSH",
+        "RPOPLPUSH",
+        "LMOVE",
+        "SADD",
+        "BLMOVE",
+        "BRPOPLPUSH",
+        "RESTORE",
+        "SETRANGE",
+        "EVAL",
+    ];
     NAMES.iter().any(|known| known.as_bytes() == name)
 }
 
@@ -92,7 +108,7 @@ fn write(store: &mut Store, db: u32, name: &[u8], args: &[&[u8]], rng: &mut Rng)
             pairs.chunks_exact(2).for_each(|pair| store.put_text(db, pair[0], pair[1], None));
             Reply::Ok
         }
-        (b"DEL", keys) => Reply::count(keys.iter().filter(|key| store.remove(db, key).is_some()).count()),
+        (b"DEL" | b"UNLINK", keys) => Reply::count(keys.iter().filter(|key| store.remove(db, key).is_some()).count()),
         (b"LPUSH" | b"RPUSH", [key, values @ ..]) => store.edit(db, key, |list: &mut List| {
             values.iter().for_each(|value| push(list, name == b"LPUSH", value.to_vec()));
             Reply::count(list.len())
@@ -115,6 +131,9 @@ fn write(store: &mut Store, db: u32, name: &[u8], args: &[&[u8]], rng: &mut Rng)
         (b"SMOVE", [from, to, member]) => move_member(store, db, from, to, member)?,
         (b"PEXPIREAT", [key, at]) => expire(store, db, key, number(at)?.unsigned_abs()),
         (b"EXPIRE", [key, seconds]) => expire(store, db, key, store.now() + 1000 * number(seconds)?.unsigned_abs()),
+        (b"PEXPIRE", [key, millis]) => expire(store, db, key, store.now() + number(millis)?.unsigned_abs()),
+        (b"PUBLISH", [_, _]) => Reply::Int(rng.between(0, 3) as i64),
+        (b"EVAL", [script, _, key, ..]) => eval(store, db, script, key, rng)?,
         (b"PERSIST", [key]) => match store.get(db, key).cloned() {
             Some(item @ Item { deadline: Some(_), .. }) => {
                 store.put(db, key, Item { deadline: None, ..item });
@@ -157,13 +176,113 @@ fn set(store: &mut Store, db: u32, key: &[u8], value: &[u8], options: &[&[u8]]) 
     if (has(b"NX") && exists) || (has(b"XX") && !exists) {
         return Ok(old.unwrap_or(Reply::Nil));
     }
-    let deadline = match (after(b"PXAT"), after(b"EX")) {
-        (Some(at), _) => Some(number(at)?.unsigned_abs()),
-        (_, Some(seconds)) => Some(store.now() + 1000 * number(seconds)?.unsigned_abs()),
+    let deadline = match (after(b"PXAT"), after(b"EX"), after(b"PX")) {
+        (Some(at), ..) => Some(number(at)?.unsigned_abs()),
+        (_, Some(seconds), _) => Some(store.now() + 1000 * number(seconds)?.unsigned_abs()),
+        (.., Some(millis)) => Some(store.now() + number(millis)?.unsigned_abs()),
         _ => None,
     };
     store.put_text(db, key, value, deadline);
     Ok(old.unwrap_or(Reply::Ok))
+}
+
+/// A script: nobody knows what it does, and an error of it does not undo what it has done.
+fn eval(store: &mut Store, db: u32, script: &[u8], key: &[u8], rng: &mut Rng) -> Result<Reply, Reply> {
+    let chance = format!("r{}", rng.between(0, 1000)).into_bytes();
+    match script {
+        b"grow" => store.edit(db, key, |set: &mut Set| _ = set.insert(chance))?,
+        b"expire" => _ = expire(store, db, key, store.now() + rng.between(1, 200)),
+        b"remove" => _ = store.remove(db, key),
+        _ => store.put_text(db, key, &chance, None),
+    }
+    if script == b"fail" { Err(Reply::Error("ERR the script failed half way")) } else { Ok(Reply::Bulk(b"done".to_vec())) }
+}
+
+/// What Interlay asks for itself: reads, and copies of keys. `format` is the newest format of payloads that the server knows.
+/// None if it is no such request.
+pub(crate) fn errand(store: &mut Store, db: u32, args: &[&[u8]], format: u8, serial: u64, rng: &mut Rng) -> Option<Reply> {
+    let item = |key: &[u8]| store.get(db, key);
+    Some(match args {
+        [b"MEMORY", b"USAGE", key] => item(key).map_or(Reply::Nil, |item| Reply::count(50 + item.value.bytes())),
+        [b"PTTL", key] => match item(key) {
+            None => Reply::Int(-2),
+            Some(item) => Reply::Int(item.deadline.map_or(-1, |deadline| (deadline - store.now()) as i64)),
+        },
+        [b"TYPE", key] => Reply::Status(item(key).map_or("none", |item| item.value.kind())),
+        [b"LLEN", key] => match item(key).map(|item| &item.value) {
+            None => Reply::Int(0),
+            Some(Value::List(list)) => Reply::count(list.len()),
+            Some(_) => Reply::WRONG_TYPE,
+        },
+        [b"GETRANGE", key, from, to] => match item(key).map(|item| &item.value) {
+            None => Reply::Bulk(Vec::new()),
+            Some(Value::Text(text)) => Reply::Bulk(page(text.iter().copied(), from, to)),
+            Some(_) => Reply::WRONG_TYPE,
+        },
+        [b"LRANGE", key, from, to] if *to != b"-1" => match item(key).map(|item| &item.value) {
+            None => Reply::Array(Vec::new()),
+            Some(Value::List(list)) => Reply::Array(page(list.iter().cloned().map(Reply::Bulk), from, to)),
+            Some(_) => Reply::WRONG_TYPE,
+        },
+        // As of a table of one bucket an element, in their order.
+        [b"SSCAN", key, cursor, b"COUNT", count] => {
+            let set = match item(key).map(|item| &item.value) {
+                None => Set::new(),
+                Some(Value::Set(set)) => set.clone(),
+                Some(_) => return Some(Reply::WRONG_TYPE),
+            };
+            let (cursor, count) = (number(cursor).unwrap_or_default() as usize, number(count).unwrap_or(1) as usize);
+            let next = if cursor + count < set.len() { cursor + count } else { 0 };
+            let found = set.into_iter().skip(cursor).take(count).map(Reply::Bulk).collect();
+            Reply::Array(vec![Reply::Bulk(next.to_string().into_bytes()), Reply::Array(found)])
+        }
+        [b"SETRANGE", key, at, bytes] => {
+            let at = number(at).unwrap_or_default() as usize;
+            let added = store.edit(db, key, |text: &mut Vec<u8>| {
+                text.truncate(at);
+                text.extend_from_slice(bytes);
+                Reply::count(text.len())
+            });
+            added.unwrap_or_else(|error| error)
+        }
+        [b"DUMP", key] => match item(key) {
+            None => Reply::Nil,
+            Some(item) => {
+                let mut payload = vec![format];
+                payload.extend_from_slice(&serial.to_le_bytes());
+                payload.extend(item.value.dump());
+                Reply::Bulk(payload)
+            }
+        },
+        [b"RESTORE", key, ttl, payload, b"REPLACE", b"ABSTTL"] => {
+            let Some((of, rest)) = payload.split_first() else { return Some(Reply::BAD_PAYLOAD) };
+            let value = rest.get(8..).filter(|_| *of <= format).and_then(Value::load);
+            let (Some(value), Ok(ttl)) = (value, number(ttl)) else { return Some(Reply::BAD_PAYLOAD) };
+            store.put(db, key, Item { value, deadline: (ttl > 0).then_some(ttl.unsigned_abs()) });
+            Reply::Ok
+        }
+        [b"SCAN", cursor, b"COUNT", _] => {
+            let cursor = std::str::from_utf8(cursor).ok().and_then(|cursor| cursor.parse().ok()).unwrap_or(0);
+            let (next, mut keys) = store.scan(db, cursor, rng.between(1, 5) as usize);
+            if rng.chance(10) {
+                keys.extend(keys.first().cloned());
+            }
+            Reply::Array(vec![Reply::Bulk(next.to_string().into_bytes()), Reply::Array(keys.into_iter().map(Reply::Bulk).collect())])
+        }
+        [b"FUNCTION", b"DUMP"] => Reply::Bulk(b"functions".to_vec()),
+        [b"FUNCTION", b"RESTORE", b"functions", b"FLUSH"] => Reply::Ok,
+        [b"TIME"] => {
+            let (seconds, micros) = (store.now() / 1000, store.now() % 1000 * 1000);
+            Reply::Array([seconds, micros].map(|number| Reply::Bulk(number.to_string().into_bytes())).to_vec())
+        }
+        _ => return None,
+    })
+}
+
+/// Elements `from` to `to`.
+fn page<T>(elements: impl Iterator<Item = T>, from: &[u8], to: &[u8]) -> Vec<T> {
+    let (from, to) = (number(from).unwrap_or_default() as usize, number(to).unwrap_or_default() as usize);
+    elements.take(to + 1).skip(from).collect()
 }
 
 fn add(store: &mut Store, db: u32, key: &[u8], by: i64) -> Result<Reply, Reply> {

@@ -13,7 +13,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use interlay_resp::{Proto, Request, encode_request};
-use interlay_routing::{Admission, BySide, Catalog, Conduct, Counters, LanePair, Session, Side, Split, Submission, Ticket, Work};
+use interlay_routing::{
+    Admission, BySide, Catalog, Conduct, Counters, LanePair, Now, Policy, Session, Side, Split, Submission, Ticket, Work,
+};
 
 use super::agenda::{Agenda, Instant};
 use super::check::{Checker, Role, shown};
@@ -55,7 +57,18 @@ enum Event {
     Unblock,
     /// The connection of a client's own goes a step on.
     Own,
+    /// The pair looks at what is to be repaired.
+    Tick,
 }
+
+/// When virtual time begins. Unit: milliseconds since 1970.
+pub(crate) const EPOCH_MS: Instant = 1_000_000_000;
+
+/// What deadlines of a key on both sides may be apart by the time that replies take.
+const APART_MS: Instant = 700;
+
+/// How long it may take until everything is repaired, once the servers are well again.
+const REPAIRED_WITHIN_MS: Instant = 600_000;
 
 /// What a run came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,6 +109,10 @@ pub(crate) struct Driver {
     began: std::time::Instant,
     /// The pair has heard of everything that was written on the authority.
     certain: bool,
+    /// A tick is planned.
+    ticking: bool,
+    /// Nothing goes wrong any more.
+    well: bool,
     /// What clients wait to do on connections of their own.
     sections: VecDeque<Section>,
     trace: bool,
@@ -107,7 +124,11 @@ impl Driver {
         let scenario = Scenario::new(&mut rng);
         let mut pair = LanePair::new(Arc::clone(catalog), scenario.policy, true, scenario.limits.clone());
         pair.set_split(Split::new(scenario.split).expect("a percentage"));
-        let mut server = |side: Side| Server::new(scenario.abilities[side], rng.fork());
+        let mut server = |side: Side| {
+            let mut server = Server::new(scenario.abilities[side], rng.fork());
+            server.format = scenario.formats[side];
+            server
+        };
         let servers = BySide { source: server(Side::Source), target: server(Side::Target) };
         Self {
             agenda: Agenda::new(rng.fork()),
@@ -116,7 +137,9 @@ impl Driver {
             workload: Workload::new(rng.fork(), &scenario),
             servers,
             links: BySide::default(),
-            checker: Checker::new(&pair, scenario.calm),
+            checker: Checker::new(&pair, scenario.calm, APART_MS + scenario.clocks.source.abs_diff(scenario.clocks.target)),
+            ticking: false,
+            well: false,
             requests_left: scenario.requests,
             longest_request: 0,
             summary: Summary {
@@ -162,11 +185,42 @@ impl Driver {
         }
         self.until_quiet()?;
         self.let_go_of_waiting()?;
+        self.repair()?;
         self.finish()
+    }
+
+    /// Nothing goes wrong any more, and everything is repaired.
+    fn repair(&mut self) -> Result<(), String> {
+        self.say(|_| "all is well again".to_owned());
+        self.well = true;
+        for side in Side::BOTH {
+            let server = &mut self.servers[side];
+            (server.refuses_percent, server.cursed, server.malice) = (0, None, None);
+        }
+        let since = self.agenda.now();
+        let mut wait = 20;
+        while self.agenda.now() < since + REPAIRED_WITHIN_MS && !self.is_repaired() {
+            self.agenda.plan(self.agenda.now() + wait, Event::Tick);
+            self.until_quiet()?;
+            wait = (wait * 5 / 4).min(5000);
+        }
+        Ok(())
+    }
+
+    fn is_repaired(&self) -> bool {
+        let pair = &self.pair;
+        pair.dirty().is_settled() && !pair.is_sweeping() && (!pair.is_suspect() || pair.policy() == Policy::BestEffort)
+    }
+
+    /// What time it is on a server.
+    fn clock(&self, side: Side) -> Instant {
+        (EPOCH_MS + self.agenda.now()).saturating_add_signed(self.scenario.clocks[side])
     }
 
     fn until_quiet(&mut self) -> Result<(), String> {
         while let Some(event) = self.agenda.next() {
+            let now_ms = self.agenda.now();
+            self.pair.set_now(Now { mono_ms: now_ms, unix_ms: EPOCH_MS + now_ms });
             self.happen(event).and_then(|()| self.settle()).map_err(|error| format!("at {} ms: {error}", self.agenda.now()))?;
         }
         Ok(())
@@ -222,6 +276,10 @@ impl Driver {
                 self.plan_if(true, event, 200);
             }
             Event::Own => self.own()?,
+            Event::Tick => {
+                self.ticking = false;
+                self.pair.pump();
+            }
         }
         Ok(())
     }
@@ -234,7 +292,7 @@ impl Driver {
             if self.requests_left == 0 || client.held.is_some() || client.stands_still() || client.pending.len() > 10 {
                 break;
             }
-            let ask = self.workload.next(self.agenda.now());
+            let ask = self.workload.next(EPOCH_MS + self.agenda.now());
             self.requests_left -= ask.requests().min(self.requests_left);
             self.submit(place, ask)?;
         }
@@ -322,6 +380,9 @@ impl Driver {
         self.links[side].up = true;
         self.servers[side].accept();
         self.pair.connected(side, self.scenario.abilities[side]);
+        if std::mem::take(&mut self.links[side].restarted) {
+            self.pair.restarted();
+        }
     }
 
     fn write(&mut self, side: Side) {
@@ -368,7 +429,8 @@ impl Driver {
         if self.links[side].poisoned {
             return Ok(false);
         }
-        let Some(step) = self.servers[side].step(self.agenda.now(), out) else { return Ok(false) };
+        let now = self.clock(side);
+        let Some(step) = self.servers[side].step(now, out) else { return Ok(false) };
         if step.broke_protocol.is_some() {
             self.links[side].poisoned = true;
             self.summary.broken_protocols += 1;
@@ -427,6 +489,11 @@ impl Driver {
             }
         }
         self.nobody_is_overlooked()?;
+        self.nothing_differs_unnoticed()?;
+        if !self.ticking && !self.well && !self.agenda.is_empty() {
+            self.ticking = true;
+            self.agenda.plan(self.agenda.now() + 20, Event::Tick);
+        }
         self.begin_section();
         for side in Side::BOTH {
             self.check_bounds(side)?;
@@ -439,13 +506,32 @@ impl Driver {
         Ok(())
     }
 
+    /// Whenever both lanes are empty, every key that differs is known to.
+    fn nothing_differs_unnoticed(&mut self) -> Result<(), String> {
+        let quiet =
+            Side::BOTH.iter().all(|side| self.pair.unanswered(*side).0 == 0 && self.links[*side].up && !self.links[*side].restarted);
+        if !quiet || !self.sections.is_empty() || self.pair.policy() == Policy::BestEffort {
+            return Ok(());
+        }
+        self.set_clocks();
+        let stores = BySide { source: &self.servers.source.store, target: &self.servers.target.store };
+        self.checker.differing(&self.pair, &stores).map(|_| ())
+    }
+
+    fn set_clocks(&mut self) {
+        for side in Side::BOTH {
+            let now = self.clock(side);
+            self.servers[side].store.set_now(now);
+        }
+    }
+
     fn note_policy(&mut self) {
         let policy = self.pair.policy();
         if policy != self.checker.policy() {
             self.say(|_| format!("policy is {policy}"));
             self.certain &= policy.authority() == self.checker.policy().authority();
             self.summary.authority_changes += u64::from(policy.authority() != self.checker.policy().authority());
-            let now = self.agenda.now();
+            let now = self.clock(self.pair.authority());
             let store = &mut self.servers[self.pair.authority()].store;
             store.set_now(now);
             self.checker.policy_changed(policy, store);
@@ -462,6 +548,9 @@ impl Driver {
             limits.effect_queue_bytes_max
         };
         let bytes = self.pair.unanswered(side).1;
+        // Copies look whether there is room before they are asked for, several at a time.
+        let copies = self.pair.copies_under_way() * (200 + self.servers.source.dump_bytes_max.max(self.servers.target.dump_bytes_max));
+        let bound = bound.saturating_add(copies + if self.pair.is_sweeping() { 1000 } else { 0 } + 60);
         if bytes > bound.saturating_add(self.longest_request + SETUP_BYTES_MAX) {
             return Err(format!("{bytes} bytes on the lane of the {side}, whose bound is {bound}"));
         }
@@ -473,9 +562,7 @@ impl Driver {
 
     fn finish(mut self) -> Result<Summary, String> {
         let now = self.agenda.now();
-        for side in Side::BOTH {
-            self.servers[side].store.set_now(now);
-        }
+        self.set_clocks();
         for (place, client) in self.crowd.clients.iter().enumerate() {
             if let Some(ask) = &client.held {
                 return Err(format!("client {place} is held for ever with {ask:?}"));

@@ -1,6 +1,7 @@
 //! What the authority's keys have held, state by state: the measure of staleness.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use super::agenda::Instant;
 use super::command;
@@ -14,6 +15,8 @@ pub(crate) type Index = u64;
 pub(crate) struct History {
     /// Of each key, oldest first.
     versions: BTreeMap<(u32, Key), Vec<Version>>,
+    /// Deadlines that keys were given, even if they had passed on the authority by then.
+    deadlines: BTreeMap<(u32, Key), Vec<Instant>>,
 }
 
 /// What a key held from an execution on.
@@ -35,20 +38,35 @@ impl History {
         self.versions.entry(key).or_default().push(Version { from: index, item });
     }
 
-    /// Whether a state of `floor..ceiling` (the last that an execution before it has left counts for `floor`) would
+    /// A key was written with a deadline.
+    pub(crate) fn gave_deadline(&mut self, key: (u32, Key), deadline: Instant) {
+        self.deadlines.entry(key).or_default().push(deadline);
+    }
+
+    /// Whether a state of `within` (the last that an execution before it has left counts for its start) would
     /// have answered a read at `now` like this. One state for all keys of the read: there are no torn ones.
     pub(crate) fn explains(
         &self,
         args: &[&[u8]],
         db: u32,
         now: Instant,
-        floor: Index,
-        ceiling: Index,
+        apart: Instant,
+        within: Range<Index>,
         is: impl Fn(&Reply) -> bool,
     ) -> bool {
-        let keys = args.iter().skip(1).map(|key| (db, key.to_vec()));
+        let keys = || args.iter().skip(1).map(|key| (db, key.to_vec()));
+        // What is about to expire, or has just done so, is there on one side and not on the other.
+        let expires = |version: &&Version| {
+            version.item.as_ref().and_then(|item| item.deadline).is_some_and(|deadline| deadline.abs_diff(now) <= apart)
+        };
+        let asks_when = args.first().is_some_and(|name| *name == b"PEXPIRETIME");
+        let passed = keys().filter_map(|key| self.deadlines.get(&key)).flatten().any(|deadline| deadline.abs_diff(now) <= apart);
+        if asks_when || passed || keys().filter_map(|key| self.versions.get(&key)).flatten().any(|version| expires(&version)) {
+            return true;
+        }
+        let keys = keys();
         let later = keys.filter_map(|key| self.versions.get(&key)).flatten().map(|version| version.from);
-        let states = later.filter(|index| (floor..ceiling).contains(index)).chain([floor]);
+        let states = later.filter(|index| within.contains(index)).chain([within.start]);
         let mut states: Vec<Index> = states.collect();
         states.dedup();
         states.into_iter().any(|index| command::read(args, |key| self.at(index, db, key, now)).is_some_and(|reply| is(&reply)))

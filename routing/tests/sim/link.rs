@@ -51,6 +51,8 @@ pub(crate) struct Link {
     pub(crate) writing: bool,
     /// An execution is planned.
     pub(crate) stepping: bool,
+    /// The server has become another process since.
+    pub(crate) restarted: bool,
     /// The server has broken the protocol: the pair must notice when it reads it.
     pub(crate) poisoned: bool,
 }

@@ -5,6 +5,7 @@ use interlay_resp::{Proto, encode_request};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Reply {
     Ok,
+    Status(&'static str),
     /// In answer to a request between MULTI and EXEC.
     Queued,
     Int(i64),
@@ -26,6 +27,7 @@ impl Reply {
 
     pub(crate) const UNKNOWN: Self = Self::Error("ERR unknown command");
     pub(crate) const NO_MEMORY: Self = Self::Error("OOM command not allowed when used memory > 'maxmemory'.");
+    pub(crate) const BAD_PAYLOAD: Self = Self::Error("ERR DUMP payload version or checksum are wrong");
     pub(crate) const ABORTED: Self = Self::Error("EXECABORT Transaction discarded because of previous errors.");
 
     pub(crate) fn bulk_or_nil(bytes: Option<Vec<u8>>) -> Self {
@@ -50,6 +52,7 @@ impl Reply {
         let resp3 = proto == Proto::Resp3;
         match self {
             Self::Ok => out.extend_from_slice(b"+OK\r\n"),
+            Self::Status(text) => out.extend_from_slice(format!("+{text}\r\n").as_bytes()),
             Self::Queued => out.extend_from_slice(b"+QUEUED\r\n"),
             Self::Int(n) => out.extend_from_slice(format!(":{n}\r\n").as_bytes()),
             Self::Bulk(bytes) => {

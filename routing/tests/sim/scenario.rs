@@ -39,6 +39,14 @@ pub(crate) struct Scenario {
     pub(crate) unknown: bool,
     /// Deadlines pass during the run, between a write and its effect too.
     pub(crate) deadlines: bool,
+    /// Keys of every type expire, and not only those whose writes tell whether the key was there.
+    pub(crate) expiring: bool,
+    /// How far the servers' clocks are ahead of Interlay's. Unit: milliseconds.
+    pub(crate) clocks: BySide<i64>,
+    /// The newest format of DUMP payloads that each server knows.
+    pub(crate) formats: BySide<u8>,
+    /// Some keys cannot be copied for a while.
+    pub(crate) curses: bool,
     /// Clients send MULTI ... EXEC whole.
     pub(crate) transactions: bool,
     /// Clients wait for elements of lists.
@@ -58,7 +66,11 @@ impl Scenario {
         let (fewer_databases, tight) = (trouble(10), trouble(30));
         let (cuts, refusals, stalls, restarts) = (trouble(60), trouble(30), trouble(30), trouble(10));
         let (malice, unrepeatable, unknown, deadlines) = (trouble(15), trouble(50), trouble(10), trouble(30));
-        let mut abilities = || Abilities { databases, resp3: rng.chance(85) };
+        let (expiring, curses, foreign, astray) = (deadlines && trouble(60), trouble(20), trouble(25), trouble(30));
+        let mut clock = || if astray && rng.chance(70) { rng.between(0, 4000) as i64 - 2000 } else { 0 };
+        let clocks = BySide { source: clock(), target: clock() };
+        let formats = BySide { source: 1 + u8::from(foreign), target: 1 + u8::from(foreign && rng.chance(20)) };
+        let mut abilities = || Abilities { databases, resp3: rng.chance(85), since_7_0: rng.chance(70) };
         let (source, mut target) = (abilities(), abilities());
         target.databases -= u32::from(fewer_databases);
         Self {
@@ -81,6 +93,10 @@ impl Scenario {
             unrepeatable,
             unknown,
             deadlines,
+            expiring,
+            clocks,
+            formats,
+            curses,
             transactions: rng.chance(50),
             waiting: rng.chance(50),
             sections: rng.chance(40),
@@ -92,7 +108,10 @@ fn tight_limits(rng: &mut Rng) -> PairLimits {
     PairLimits {
         authority_backlog_bytes_max: rng.between(150, 800) as usize,
         effect_queue_bytes_max: rng.between(100, 800) as usize,
-        dirty: DirtyLimits { keys_max: rng.between(0, 6) as usize, bytes_max: rng.between(0, 400) as usize },
+        dirty: DirtyLimits { keys_max: rng.between(3, 50) as usize, bytes_max: rng.between(150, 2000) as usize },
+        copies_bytes_max: rng.between(0, 300),
+        chunk_from_bytes: if rng.chance(50) { rng.between(1, 70) } else { 1 << 20 },
+        deadlines_bytes_max: rng.between(0, 600) as usize,
         ..PairLimits::default()
     }
 }

@@ -44,7 +44,7 @@ pub(crate) struct Step {
 
 #[derive(Debug)]
 pub(crate) enum Done {
-    /// SELECT, HELLO or MULTI, of no client's request.
+    /// SELECT, HELLO or MULTI, or queued, of no client's request.
     Frame,
     /// Taken, or refused, between MULTI and EXEC.
     Queued {
@@ -63,7 +63,8 @@ pub(crate) enum Done {
 /// One executed request.
 #[derive(Debug)]
 pub(crate) struct Part {
-    pub(crate) tag: Tag,
+    /// None if no client has sent it in these words.
+    pub(crate) tag: Option<Tag>,
     /// Of the connection, before the request.
     pub(crate) session: Session,
     /// Without the tag.
@@ -72,6 +73,8 @@ pub(crate) struct Part {
     pub(crate) failed: bool,
     /// It waits where it stands alone, and has found nothing.
     pub(crate) found_nothing: bool,
+    /// The data is not what it was before.
+    pub(crate) changed: bool,
 }
 
 /// What stands between MULTI and EXEC.
@@ -86,6 +89,16 @@ pub(crate) struct Server {
     pub(crate) abilities: Abilities,
     /// How many writes of 100 are refused for want of memory.
     pub(crate) refuses_percent: u64,
+    /// RESTORE of this key fails.
+    pub(crate) cursed: Option<Key>,
+    /// The newest format of DUMP payloads that it knows.
+    pub(crate) format: u8,
+    /// Payloads given so far.
+    dumps: u64,
+    /// Bytes of the longest value that there was.
+    pub(crate) dump_bytes_max: usize,
+    /// The data of an earlier moment.
+    saved: Store,
     /// How it is about to break the protocol.
     pub(crate) malice: Option<Malice>,
     /// Nothing is executed before this instant.
@@ -101,8 +114,13 @@ impl Server {
     pub(crate) fn new(abilities: Abilities, rng: Rng) -> Self {
         let store = Store::new(abilities.databases);
         Self {
+            saved: store.clone(),
             store,
             abilities,
+            cursed: None,
+            format: 1,
+            dumps: 0,
+            dump_bytes_max: 0,
             refuses_percent: 0,
             malice: None,
             stalled_until: 0,
@@ -123,9 +141,14 @@ impl Server {
         self.malice = None;
     }
 
-    /// Another process, without the data.
-    pub(crate) fn restart(&mut self) {
-        self.store = Store::new(self.abilities.databases);
+    /// The data goes to disk.
+    pub(crate) fn save(&mut self) {
+        self.saved = self.store.clone();
+    }
+
+    /// Another process, with what was saved, or without data.
+    pub(crate) fn restart(&mut self, loads: bool) {
+        self.store = if loads { self.saved.clone() } else { Store::new(self.abilities.databases) };
     }
 
     pub(crate) fn receive(&mut self, bytes: &[u8]) {
@@ -185,8 +208,12 @@ impl Server {
                 self.carry_out(queue)
             }
             (_, None) => {
+                let before = self.store.changes();
                 let reply = self.refusal(&bare).unwrap_or_else(|| self.execute(&bare));
-                (tag.map_or(Done::Frame, |tag| Done::Alone(part(tag, session, bare, &reply, self.session.proto))), reply)
+                let changed = self.store.changes() > before;
+                let is_frame = tag.is_none() && matches!(&*bare[0], b"SELECT" | b"HELLO");
+                let done = if is_frame { Done::Frame } else { Done::Alone(part(tag, session, bare, &reply, self.session.proto, changed)) };
+                (done, reply)
             }
             (_, Some(_)) => {
                 let refusal = self.refusal(&bare);
@@ -199,6 +226,7 @@ impl Server {
             }
         };
         let reply = reply.encode(self.session.proto);
+        self.dump_bytes_max = self.dump_bytes_max.max(reply.len());
         Step { session, args, reply, done, touched: self.store.take_touched(), broke_protocol: None }
     }
 
@@ -209,9 +237,11 @@ impl Server {
         }
         let (mut parts, mut replies) = (Vec::new(), Vec::new());
         for (tag, args) in requests {
-            let session = self.session;
+            let (session, before) = (self.session, self.store.changes());
             let reply = self.execute(&args);
-            parts.extend(tag.map(|tag| part(tag, session, args, &reply, self.session.proto)));
+            if tag.is_some() || args[0] != b"SELECT" {
+                parts.push(part(tag, session, args, &reply, self.session.proto, self.store.changes() > before));
+            }
             replies.push(reply);
         }
         (Done::Together { queued, parts, failed: false }, Reply::Array(replies))
@@ -244,18 +274,26 @@ impl Server {
                 };
                 Reply::Map(vec![(Reply::Bulk(b"server".to_vec()), Reply::Bulk(b"model".to_vec()))])
             }
-            args => command::execute(&mut self.store, self.session.db, args, &mut self.rng),
+            [b"RESTORE", key, ..] if self.cursed.as_deref() == Some(*key) => Reply::Error("ERR the model does not like this key"),
+            args => {
+                self.dumps += u64::from(args[0] == b"DUMP");
+                let db = self.session.db;
+                command::errand(&mut self.store, db, args, self.format, self.dumps, &mut self.rng)
+                    .unwrap_or_else(|| command::execute(&mut self.store, db, args, &mut self.rng))
+            }
         }
     }
 }
 
-fn part(tag: Tag, session: Session, args: Args, reply: &Reply, proto: Proto) -> Part {
+fn part(tag: Option<Tag>, session: Session, args: Args, reply: &Reply, proto: Proto, changed: bool) -> Part {
     let found_nothing = command::waits(&args[0]) && matches!(reply, Reply::Nil | Reply::NilArray);
-    Part { tag, session, args, reply: reply.encode(proto), failed: matches!(reply, Reply::Error(_)), found_nothing }
+    Part { tag, session, args, reply: reply.encode(proto), failed: matches!(reply, Reply::Error(_)), found_nothing, changed }
 }
 
 /// A request's tag, and the request without it.
 fn split_tag(args: &Args) -> (Option<Tag>, Args) {
-    let tag = args.last().and_then(|arg| std::str::from_utf8(arg).ok()?.strip_prefix('#')?.parse().ok());
+    // Where a client's request has any number of keys, its tag is one of them, and becomes dirty with the others.
+    let is_copy = matches!(&*args[0], b"MEMORY" | b"PTTL" | b"DUMP" | b"TYPE" | b"UNLINK");
+    let tag = args.last().filter(|_| !is_copy).and_then(|arg| std::str::from_utf8(arg).ok()?.strip_prefix('#')?.parse().ok());
     (tag, args[..args.len() - usize::from(tag.is_some())].to_vec())
 }

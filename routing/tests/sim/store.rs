@@ -85,11 +85,13 @@ pub(crate) struct Store {
     now: Instant,
     /// Keys that were written since [`Store::take_touched`].
     touched: BTreeSet<(u32, Key)>,
+    /// Changes so far, of those that change something.
+    changes: u64,
 }
 
 impl Store {
     pub(crate) fn new(databases: u32) -> Self {
-        Self { databases: vec![BTreeMap::new(); databases as usize], now: 0, touched: BTreeSet::new() }
+        Self { databases: vec![BTreeMap::new(); databases as usize], now: 0, touched: BTreeSet::new(), changes: 0 }
     }
 
     pub(crate) fn set_now(&mut self, now: Instant) {
@@ -102,6 +104,11 @@ impl Store {
 
     pub(crate) fn take_touched(&mut self) -> BTreeSet<(u32, Key)> {
         std::mem::take(&mut self.touched)
+    }
+
+    /// Changes so far. A write that leaves everything as it was is none.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes
     }
 
     pub(crate) fn has_db(&self, db: u32) -> bool {
@@ -120,6 +127,8 @@ impl Store {
 
     pub(crate) fn put(&mut self, db: u32, key: &[u8], item: Item) {
         self.touched.insert((db, key.to_vec()));
+        let left = Some(&item).filter(|item| item.lives_at(self.now));
+        self.changes += u64::from(self.get(db, key) != left);
         // A deadline in the past removes the key at once.
         if item.lives_at(self.now) {
             self.databases[db as usize].insert(key.to_vec(), item);
@@ -134,6 +143,7 @@ impl Store {
 
     pub(crate) fn remove(&mut self, db: u32, key: &[u8]) -> Option<Item> {
         self.touched.insert((db, key.to_vec()));
+        self.changes += u64::from(self.get(db, key).is_some());
         let item = self.databases[db as usize].remove(key);
         item.filter(|item| item.lives_at(self.now))
     }
@@ -165,6 +175,7 @@ impl Store {
     }
 
     pub(crate) fn flush(&mut self, db: u32) {
+        self.changes += 1;
         for key in std::mem::take(&mut self.databases[db as usize]).into_keys() {
             self.touched.insert((db, key));
         }
@@ -175,9 +186,80 @@ impl Store {
     }
 
     pub(crate) fn swap(&mut self, a: u32, b: u32) {
+        self.changes += 1;
         for key in self.databases[a as usize].keys().chain(self.databases[b as usize].keys()) {
             self.touched.extend([(a, key.clone()), (b, key.clone())]);
         }
         self.databases.swap(a as usize, b as usize);
+    }
+
+    /// A page of the keys of a database behind a cursor, and the next cursor: 0 at the end. As a server's hash table has it,
+    /// the order means nothing, and a key that stays is in a page whatever comes and goes.
+    pub(crate) fn scan(&self, db: u32, cursor: u64, page: usize) -> (u64, Vec<Key>) {
+        let Some(items) = self.databases.get(db as usize) else { return (0, Vec::new()) };
+        let mut keys: Vec<(u64, &Key)> =
+            items.iter().filter(|(_, item)| item.lives_at(self.now)).map(|(key, _)| (place(key), key)).collect();
+        keys.sort_unstable();
+        keys.retain(|(place, _)| *place >= cursor);
+        let next = keys.get(page).map_or(0, |(place, _)| *place);
+        (next, keys.into_iter().take(page).map(|(_, key)| key.clone()).collect())
+    }
+}
+
+/// Where in a server's hash table a key is.
+fn place(key: &[u8]) -> u64 {
+    let start = key.iter().fold(7, |hash: u64, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+    (super::rng::Rng::new(start).next() >> 1).max(1)
+}
+
+impl Value {
+    /// What TYPE says.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Text(_) => "string",
+            Self::List(_) => "list",
+            Self::Set(_) => "set",
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::List(list) => list.iter().map(Vec::len).sum(),
+            Self::Set(set) => set.iter().map(Vec::len).sum(),
+        }
+    }
+
+    /// As DUMP has it, in a way of our own.
+    pub(crate) fn dump(&self) -> Vec<u8> {
+        let (kind, elements): (u8, Vec<&Vec<u8>>) = match self {
+            Self::Text(text) => (b't', vec![text]),
+            Self::List(list) => (b'l', list.iter().collect()),
+            Self::Set(set) => (b's', set.iter().collect()),
+        };
+        let mut payload = vec![kind];
+        for element in elements {
+            payload.extend_from_slice(&(element.len() as u32).to_le_bytes());
+            payload.extend_from_slice(element);
+        }
+        payload
+    }
+
+    /// What [`Value::dump`] gave.
+    pub(crate) fn load(payload: &[u8]) -> Option<Self> {
+        let (kind, mut rest) = payload.split_first()?;
+        let mut elements = Vec::new();
+        while !rest.is_empty() {
+            let (len, behind) = rest.split_first_chunk()?;
+            let (element, behind) = behind.split_at_checked(u32::from_le_bytes(*len) as usize)?;
+            elements.push(element.to_vec());
+            rest = behind;
+        }
+        match kind {
+            b't' => elements.pop().map(Self::Text),
+            b'l' => Some(Self::List(elements.into())),
+            b's' => Some(Self::Set(elements.into_iter().collect())),
+            _ => None,
+        }
     }
 }

@@ -6,7 +6,7 @@ use super::rng::Rng;
 use super::scenario::Scenario;
 
 /// Beyond the end of every run.
-const FAR: Instant = 1_000_000_000;
+const FAR: Instant = 100_000_000_000;
 
 /// The arguments of a request, the command's name first.
 pub(crate) type Args = Vec<Vec<u8>>;
@@ -42,6 +42,7 @@ pub(crate) struct Workload {
     unrepeatable: bool,
     unknown: bool,
     deadlines: bool,
+    expiring: bool,
     calm: bool,
     /// Of 1000 asks: those of each kind, in the order of [`Ask`] from the second on.
     shares: [u64; 3],
@@ -51,9 +52,9 @@ pub(crate) struct Workload {
 impl Workload {
     pub(crate) fn new(rng: Rng, scenario: &Scenario) -> Self {
         let databases = u64::from(scenario.abilities.source.databases);
-        let Scenario { keys, unrepeatable, unknown, deadlines, calm, transactions, waiting, sections, .. } = *scenario;
+        let Scenario { keys, unrepeatable, unknown, deadlines, expiring, calm, transactions, waiting, sections, .. } = *scenario;
         let shares = [u64::from(transactions) * 120, u64::from(waiting) * 150, u64::from(sections) * 60];
-        Self { rng, keys, databases, unrepeatable, unknown, deadlines, calm, shares, values: 0 }
+        Self { rng, keys, databases, unrepeatable, unknown, deadlines, expiring, calm, shares, values: 0 }
     }
 
     pub(crate) fn next(&mut self, now: Instant) -> Ask {
@@ -129,6 +130,7 @@ impl Workload {
             972..978 => format!("NOSUCH {}", self.key("s")),
             978..994 => format!("SELECT {}", self.rng.between(0, self.databases)),
             994..995 => "SELECT 99".into(),
+            995..997 => format!("PUBLISH channel {}", self.value()),
             _ => format!("HELLO {}", self.rng.between(2, 4)),
         };
         let mut args = args(&line);
@@ -197,11 +199,19 @@ impl Workload {
         }
     }
 
-    /// Deadlines that pass while a write or its effect is under way. Only commands whose reply tells whether the key
-    /// was there: of the others (SADD, SMOVE, INCR of 0) a verbatim effect behind the deadline goes unnoticed.
+    /// Deadlines that pass while a write or its effect is under way. Unless `expiring`, only commands whose reply tells
+    /// whether the key was there.
     fn racing(&mut self, now: Instant) -> String {
+        if self.expiring && self.rng.chance(50) {
+            let (key, one, other) = (self.key("y"), self.rng.between(0, 60), self.rng.between(0, 60));
+            return match self.rng.between(0, 10) {
+                0..6 => format!("SADD {key} {one} {other}"),
+                _ => format!("PEXPIRE {key} {}", self.rng.between(1, 80)),
+            };
+        }
         let (key, value, soon) = (self.key("x"), self.value(), now + self.rng.between(1, 80));
-        match self.rng.between(0, 9) {
+        match self.rng.between(0, 10) {
+            9 => format!("SET {key} {value} PX {}", self.rng.between(1, 80)),
             0..3 => format!("SET {key} {value} PXAT {soon}"),
             3 => format!("PEXPIREAT {key} {soon}"),
             4 => format!("APPEND {key} {value}"),
@@ -213,6 +223,9 @@ impl Workload {
     }
 
     fn expiry(&mut self) -> String {
+        if self.expiring && self.rng.chance(50) {
+            return format!("PEXPIRE {} {}", self.any_key(), self.rng.between(1, 300));
+        }
         match self.rng.between(0, 4) {
             0 => format!("PERSIST {}", self.any_key()),
             1 => format!("PEXPIREAT {} 0", self.any_key()),
@@ -234,9 +247,12 @@ impl Workload {
     }
 
     fn unrepeatable(&mut self) -> String {
-        match self.rng.between(0, 4) {
-            0 => format!("SET {} {} EX 1", self.key("s"), self.value()),
-            1 => format!("EXPIRE {} 1", self.any_key()),
+        match self.rng.between(0, 8) {
+            0 if self.expiring => format!("SET {} {} EX 1", self.key("s"), self.value()),
+            1 if self.expiring => format!("EXPIRE {} 1", self.any_key()),
+            0..2 => format!("EVAL set 1 {}", self.key("s")),
+            2 => format!("EVAL grow 1 {}", self.key("t")),
+            3 => format!("EVAL {} 1 {}", self.rng.pick(&["fail", "remove", if self.expiring { "expire" } else { "set" }]), self.any_key()),
             _ => format!("SPOP {}", self.key("t")),
         }
     }

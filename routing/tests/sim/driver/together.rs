@@ -190,7 +190,8 @@ impl Driver {
             self.checker.came_to_nothing(section.tag, authority, now, &reply);
             (reply, session.db)
         } else {
-            let (step, db) = server.own(now, session, &section.requests);
+            let clock = self.clock(authority);
+            let (step, db) = self.servers[authority].own(clock, session, &section.requests);
             if let Done::Together { parts, .. } = &step.done {
                 self.checker.runs_in(parts);
             }

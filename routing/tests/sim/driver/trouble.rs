@@ -10,10 +10,10 @@ use crate::sim::server::Malice;
 
 impl Driver {
     pub(super) fn plan_trouble(&mut self) {
-        let Scenario { cuts, refusals, stalls, malice, operator, waiting, .. } = self.scenario;
+        let Scenario { cuts, refusals, stalls, malice, operator, waiting, curses, restarts, .. } = self.scenario;
         for side in Side::BOTH {
             self.plan_if(cuts, Event::Cut(side), 300);
-            self.plan_if(refusals || stalls || malice, Event::Weather(side), 100);
+            self.plan_if(refusals || stalls || malice || curses || restarts, Event::Weather(side), 100);
         }
         self.plan_if(operator, Event::Operate, 150);
         self.plan_if(true, Event::Vanish, 300);
@@ -57,21 +57,31 @@ impl Driver {
             self.certain = false;
         }
         if self.scenario.restarts && self.rng.chance(30) {
-            self.say(|_| format!("{side} restarts without its data"));
-            self.servers[side].restart();
-            self.pair.restarted();
-            self.checker.restarted(&self.servers[self.pair.authority()].store);
+            let loads = self.rng.chance(50);
+            self.say(|_| format!("{side} restarts {}", if loads { "with what it had saved" } else { "without its data" }));
+            self.servers[side].restart(loads);
+            self.links[side].restarted = true;
+            if side == self.pair.authority() {
+                let now = self.clock(side);
+                self.servers[side].store.set_now(now);
+                self.checker.restarted(&self.servers[side].store);
+            }
         }
         let at = self.agenda.now() + self.rng.between(1, 120);
         self.agenda.plan(at, Event::Connect(side));
     }
 
     pub(super) fn weather(&mut self, side: Side) -> Result<(), String> {
-        let Scenario { refusals, stalls, malice, .. } = self.scenario;
+        let Scenario { refusals, stalls, malice, curses, restarts, .. } = self.scenario;
+        let cursed = format!("{}0", self.rng.pick(&["s", "c", "l", "t"])).into_bytes();
         let server = &mut self.servers[side];
         // A refusal matters most behind an authority that has accepted.
         let moods = if side == Side::Source { [0, 0, 0, 20] } else { [0, 5, 20, 100] };
         server.refuses_percent = if refusals { self.rng.pick(&moods) } else { 0 };
+        server.cursed = Some(cursed).filter(|_| curses && self.rng.chance(60));
+        if restarts && self.rng.chance(50) {
+            server.save();
+        }
         if stalls && self.rng.chance(40) {
             server.stalled_until = self.agenda.now() + self.rng.between(50, 500);
         }

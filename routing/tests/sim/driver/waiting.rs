@@ -136,7 +136,7 @@ impl Driver {
 
     /// `polled` if those have been tried too whose destination was of another type, and may not be any more.
     fn nobody_starves(&mut self, polled: bool) -> Result<(), String> {
-        let now = self.agenda.now();
+        let now = self.clock(self.pair.authority());
         let store = &mut self.servers[self.pair.authority()].store;
         store.set_now(now);
         for tag in self.checker.waiting() {
