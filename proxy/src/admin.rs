@@ -13,7 +13,7 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::IntoResponse;
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodRouter, get, put};
 use interlay_routing::Side;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -44,7 +44,7 @@ pub(crate) async fn serve(listener: TcpListener, control: Control, shutdown: Can
     }
 }
 
-fn routes() -> [(&'static str, MethodRouter<Admin>); 7] {
+fn routes() -> [(&'static str, MethodRouter<Admin>); 9] {
     [
         ("/healthz", get(healthz)),
         ("/readyz", get(readyz)),
@@ -53,6 +53,8 @@ fn routes() -> [(&'static str, MethodRouter<Admin>); 7] {
         ("/api/v1/status", get(api::status)),
         ("/api/v1/traffic", get(api::traffic).put(api::set_traffic)),
         ("/api/v1/policy", get(api::policy).put(api::set_policy)),
+        ("/api/v1/repair", put(api::repair)),
+        ("/api/v1/errors", get(api::errors)),
     ]
 }
 

@@ -1,6 +1,7 @@
 //! The command line: what can be asked for, and the exit codes that say how it went.
 
 pub(crate) mod remote;
+pub(crate) mod repair;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -47,6 +48,25 @@ pub(crate) enum Command {
         /// Do it even though the sides may differ.
         #[arg(long, requires = "policy")]
         force: bool,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Copy every dirty key, those that keep failing too, and wait until no key is dirty. Dirty keys are also copied without it.
+    Repair {
+        /// Scan both sides, and copy every key that there is.
+        #[arg(long)]
+        all: bool,
+        /// Do not wait for the end.
+        #[arg(long)]
+        detach: bool,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// List the keys that keep failing to be copied, with the reasons; with --json one a line, and as base64 too.
+    Errors {
+        /// List no more than so many.
+        #[arg(long, value_name = "N", default_value_t = 1000)]
+        limit: usize,
         #[command(flatten)]
         remote: Remote,
     },
@@ -127,7 +147,9 @@ mod tests {
         assert!(matches!(parse("interlay traffic 25 --force").unwrap(), Command::Traffic { percent: Some(25), force: true, .. }));
         let both_required = Some(Policy::BothRequired);
         assert!(matches!(parse("interlay policy both-required").unwrap(), Command::Policy { policy, .. } if policy == both_required));
-        for line in ["traffic --force", "policy --force", "traffic 101", "traffic -1", "policy both", "stats", ""] {
+        for line in
+            ["traffic --force", "policy --force", "traffic 101", "traffic -1", "policy both", "errors --limit x", "repair all", "stats", ""]
+        {
             assert_eq!(parse(&format!("interlay {line}")).unwrap_err().exit_code(), i32::from(Exit::Usage as u8), "{line}");
         }
     }

@@ -11,7 +11,7 @@ mod raw;
 use std::ffi::OsString;
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use interlay_routing::{BySide, Policy, Side};
@@ -39,6 +39,10 @@ pub(crate) struct Config {
     pub(crate) target: Option<Endpoint>,
     /// The policy of the first write. One that relies on the target comes with a target.
     pub(crate) policy: Policy,
+    /// Where it is kept which keys may differ.
+    pub(crate) state_dir: Option<PathBuf>,
+    /// Whether writes around Interlay are noticed.
+    pub(crate) watch: bool,
     /// The bound of everything that could grow or wait.
     pub(crate) limits: Limits,
     /// Who is spoken to with TLS, and how.
@@ -95,6 +99,8 @@ impl Config {
                 source: wiring.source,
                 target: wiring.target,
                 policy: wiring.policy,
+                state_dir: wiring.state_dir,
+                watch: wiring.watch,
                 limits,
                 tls,
                 logging,

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use interlay_routing::Policy;
+use interlay_routing::{ErrorKey, Policy};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::status::Status;
@@ -38,6 +38,20 @@ pub(crate) enum Order {
         force: bool,
         /// Answered when the policy holds, or with the reason why not.
         reply: oneshot::Sender<Result<(), Refusal>>,
+    },
+    /// Copy every key that is dirty, those that keep failing too.
+    Repair {
+        /// Copy every key that there is.
+        all: bool,
+        /// Answered with how things are when it has begun, or with the reason why not.
+        reply: oneshot::Sender<Result<Status, Refusal>>,
+    },
+    /// Say which keys keep failing to be copied.
+    Errors {
+        /// Name no more than so many.
+        limit: usize,
+        /// Answered with these, and with how many there are.
+        reply: oneshot::Sender<(Vec<ErrorKey>, usize)>,
     },
 }
 
@@ -95,6 +109,22 @@ impl Control {
     /// Every [`ControlError`].
     pub(crate) async fn set_policy(&self, policy: Policy, force: bool) -> Result<(), ControlError> {
         Ok(self.ask(|reply| Order::SetPolicy { policy, force, reply }).await??)
+    }
+
+    /// Begins to copy every dirty key, or every key, and says how things are then.
+    ///
+    /// # Errors
+    /// Every [`ControlError`].
+    pub(crate) async fn repair(&self, all: bool) -> Result<Status, ControlError> {
+        Ok(self.ask(|reply| Order::Repair { all, reply }).await??)
+    }
+
+    /// At most `limit` of the keys that keep failing to be copied, and how many there are.
+    ///
+    /// # Errors
+    /// [`ControlError::Gone`] and [`ControlError::Late`].
+    pub(crate) async fn errors(&self, limit: usize) -> Result<(Vec<ErrorKey>, usize), ControlError> {
+        self.ask(|reply| Order::Errors { limit, reply }).await
     }
 
     async fn ask<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Result<T, ControlError> {

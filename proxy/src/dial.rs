@@ -213,7 +213,9 @@ impl Connection {
         }
         let databases = self.count_databases().await?;
         let version = info_field(&info, "redis_version");
-        Ok(Greeting { abilities: Abilities { databases, resp3 }, client_id, version, run_id, auth_required })
+        let major = version.as_deref().and_then(|version| version.split('.').next()?.parse::<u32>().ok());
+        let abilities = Abilities { databases, resp3, since_7_0: major.is_some_and(|major| major >= 7) };
+        Ok(Greeting { abilities, client_id, version, run_id, auth_required })
     }
 
     /// Makes the connection a client's own: in its database and protocol, and named as it is. Gives the connection's id.

@@ -23,15 +23,18 @@ mod roster;
 mod serve;
 mod session;
 mod socket;
+#[allow(dead_code, reason = "not wired to `serve` yet")]
+mod state;
 mod status;
 mod tls;
+mod watch;
 
 use std::env;
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::cli::{Cli, Command, Exit, Serve, remote};
+use crate::cli::{Cli, Command, Exit, Serve, remote, repair};
 use crate::config::Config;
 
 fn main() -> ExitCode {
@@ -40,6 +43,8 @@ fn main() -> ExitCode {
         Command::Status(remote) => remote::status(&remote).print(),
         Command::Traffic { percent, force, remote } => remote::traffic(&remote, percent, force).print(),
         Command::Policy { policy, force, remote } => remote::policy(&remote, policy, force).print(),
+        Command::Repair { all, detach, remote } => repair::repair(&remote, all, detach).print(),
+        Command::Errors { limit, remote } => repair::errors(&remote, limit).print(),
         Command::Demo { keep } => demo::run(keep),
     };
     exit.into()

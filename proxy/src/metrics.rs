@@ -3,7 +3,9 @@
 //!
 //! Handles are registered once, in a recorder of their own, and only set afterwards.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::sync::{Mutex, PoisonError};
 
 use interlay_routing::{Counters, Policy, Side};
 use metrics::{Counter, Gauge, Key, Label, Level, Metadata, Recorder};
@@ -18,8 +20,11 @@ type Read = Box<dyn Fn(&Status) -> f64 + Send + Sync>;
 
 /// Every metric of the process.
 pub(crate) struct Metrics {
+    recorder: PrometheusRecorder,
     handle: PrometheusHandle,
     counters: Vec<(&'static str, Counter)>,
+    /// Registered when a command has its first mismatch.
+    mismatches: Mutex<BTreeMap<String, Counter>>,
     gauges: Vec<(Gauge, Read)>,
 }
 
@@ -28,11 +33,13 @@ impl Metrics {
     pub(crate) fn new() -> Self {
         let recorder = PrometheusBuilder::new().build_recorder();
         let counters = Counters::default().rows().map(|(name, meaning, _)| (name, counter(&recorder, name, meaning))).collect();
-        let mut metrics = Self { handle: recorder.handle(), counters, gauges: Vec::new() };
+        recorder.describe_counter(MISMATCHES.into(), None, "Mismatches by the effect's command.".into());
+        recorder.describe_counter(KINDS.into(), None, "Writes by what they are to the other side.".into());
+        let mut gauges = Vec::new();
         let mut gauge = |name: &'static str, meaning: &'static str, label: Option<(&'static str, &'static str)>, read: Read| {
             recorder.describe_gauge(name.into(), None, meaning.into());
             let labels: Vec<_> = label.iter().map(|(key, value)| Label::from_static_parts(key, value)).collect();
-            metrics.gauges.push((recorder.register_gauge(&Key::from_parts(name, labels), &METADATA), read));
+            gauges.push((recorder.register_gauge(&Key::from_parts(name, labels), &METADATA), read));
         };
 
         gauge("interlay_clients", "Clients connected now.", None, Box::new(|status| status.clients as f64));
@@ -44,8 +51,34 @@ impl Metrics {
             Box::new(|status| status.lag_bytes as f64),
         );
         gauge(
+            "interlay_lag_seconds",
+            "How old the oldest effect is that the secondary has not answered.",
+            None,
+            Box::new(|status| status.lag_ms as f64 / 1000.0),
+        );
+        gauge(
+            "interlay_behind",
+            "1 while the secondary is slower than the writes.",
+            None,
+            Box::new(|status| flag(status.behind.is_some())),
+        );
+        gauge("interlay_error_keys", "Keys whose repair keeps failing.", None, Box::new(|status| status.error_keys as f64));
+        gauge("interlay_copies_under_way", "Keys that are being copied.", None, Box::new(|status| status.copies_under_way as f64));
+        gauge(
+            "interlay_sweeping",
+            "1 while both sides are scanned for keys to copy, or are to be.",
+            None,
+            Box::new(|status| flag(status.sweeping)),
+        );
+        gauge(
+            "interlay_repair_paused",
+            "1 while no key can be copied, whatever the key.",
+            None,
+            Box::new(|status| flag(status.repair_paused_for.is_some())),
+        );
+        gauge(
             "interlay_dirty_keys",
-            "Keys that may differ: those known by name, and at least one for each dirty bucket.",
+            "Keys that may differ: those known by name, those whose copy is not confirmed, and at least one for each dirty bucket.",
             None,
             Box::new(|status| status.dirty_keys as f64),
         );
@@ -57,7 +90,7 @@ impl Metrics {
         );
         gauge(
             "interlay_suspect",
-            "1 after a server came back as another process: keys may differ beyond the dirty ones.",
+            "1 while any key may differ: a server came back as another process, or all are to be copied.",
             None,
             Box::new(|status| flag(status.suspect)),
         );
@@ -72,6 +105,8 @@ impl Metrics {
             let connected = move |status: &Status| flag(status.side(side).is_some_and(|side| side.connected));
             gauge("interlay_lane_connected", "1 for a side whose lane takes requests.", label, Box::new(connected));
             let authority = move |status: &Status| flag(status.authority == side);
+            let offset = move |status: &Status| status.side(side).map_or(f64::NAN, |side| side.clock_offset_ms as f64 / 1000.0);
+            gauge("interlay_clock_offset_seconds", "How far a side's clock is ahead of ours.", label, Box::new(offset));
             gauge("interlay_authority", "1 for the side in charge.", label, Box::new(authority));
         }
         for (policy, name) in Policy::ALL {
@@ -80,7 +115,7 @@ impl Metrics {
         }
         let resident = |_: &Status| resident_bytes().unwrap_or(f64::NAN);
         gauge("process_resident_memory_bytes", "Memory of the process that is in RAM.", None, Box::new(resident));
-        metrics
+        Self { handle: recorder.handle(), counters, mismatches: Mutex::default(), gauges, recorder }
     }
 
     /// The text of `/metrics` for one moment.
@@ -91,11 +126,34 @@ impl Metrics {
         for (gauge, read) in &self.gauges {
             gauge.set(read(status));
         }
+        let mut mismatches = self.mismatches.lock().unwrap_or_else(PoisonError::into_inner);
+        for (command, count) in &status.mismatches_by_command {
+            let known = mismatches.entry(command.clone());
+            let counter = known.or_insert_with(|| labelled(&self.recorder, MISMATCHES, Label::new("command", command.clone())));
+            counter.absolute(*count);
+        }
         self.handle.render()
     }
 }
 
-fn counter(recorder: &PrometheusRecorder, name: &str, meaning: &'static str) -> Counter {
+/// Mismatches, labelled with their commands.
+const MISMATCHES: &str = "interlay_mismatches_by_command_total";
+
+/// Writes, labelled with what they are to the other side.
+const KINDS: &str = "interlay_writes_by_effect_total";
+
+/// The counters that are kinds of effects.
+const KIND_PREFIX: &str = "effects_";
+const KIND_NAMES: [&str; 5] = ["verbatim", "rewritten", "broadcast", "none", "repaired"];
+
+fn labelled(recorder: &PrometheusRecorder, name: &'static str, label: Label) -> Counter {
+    recorder.register_counter(&Key::from_parts(name, vec![label]), &METADATA)
+}
+
+fn counter(recorder: &PrometheusRecorder, name: &'static str, meaning: &'static str) -> Counter {
+    if let Some(kind) = name.strip_prefix(KIND_PREFIX).filter(|kind| KIND_NAMES.contains(kind)) {
+        return labelled(recorder, KINDS, Label::from_static_parts("kind", kind));
+    }
     let name = format!("interlay_{name}_total");
     recorder.describe_counter(name.clone().into(), None, meaning.into());
     recorder.register_counter(&Key::from_name(name), &METADATA)
@@ -130,24 +188,41 @@ mod tests {
         let mut expected = [
             "interlay_authority{side=\"source\"}",
             "interlay_authority{side=\"target\"}",
+            "interlay_behind",
             "interlay_clients",
+            "interlay_clock_offset_seconds{side=\"source\"}",
+            "interlay_clock_offset_seconds{side=\"target\"}",
+            "interlay_copies_under_way",
             "interlay_dirty_buckets",
             "interlay_dirty_keys",
+            "interlay_error_keys",
             "interlay_lag_bytes",
             "interlay_lag_effects",
+            "interlay_lag_seconds",
             "interlay_lane_connected{side=\"source\"}",
             "interlay_lane_connected{side=\"target\"}",
+            "interlay_mismatches_by_command_total{command=\"sadd\"}",
             "interlay_policy{policy=\"best-effort\"}",
             "interlay_policy{policy=\"both-required\"}",
             "interlay_policy{policy=\"source-authoritative\"}",
             "interlay_policy{policy=\"target-authoritative\"}",
+            "interlay_repair_paused",
             "interlay_suspect",
+            "interlay_sweeping",
             "interlay_target_read_percent",
+            "interlay_writes_by_effect_total{kind=\"broadcast\"}",
+            "interlay_writes_by_effect_total{kind=\"none\"}",
+            "interlay_writes_by_effect_total{kind=\"repaired\"}",
+            "interlay_writes_by_effect_total{kind=\"rewritten\"}",
+            "interlay_writes_by_effect_total{kind=\"verbatim\"}",
             "process_resident_memory_bytes",
         ]
         .map(str::to_owned)
         .to_vec();
-        expected.extend(Counters::default().rows().map(|(name, ..)| format!("interlay_{name}_total")));
+        let is_kind = |name: &&str| name.strip_prefix(KIND_PREFIX).is_some_and(|kind| KIND_NAMES.contains(&kind));
+        let counters = Counters::default();
+        let others = counters.rows().map(|(name, ..)| name).filter(|name| !is_kind(name));
+        expected.extend(others.map(|name| format!("interlay_{name}_total")));
         expected.sort_unstable();
         assert_eq!(names, expected);
     }
@@ -170,10 +245,16 @@ mod tests {
         metrics.render(&status);
         status.clients = 2;
         status.counters.insert("writes".into(), 42);
+        status.counters.insert("effects_rewritten".into(), 7);
+        status.mismatches_by_command.insert("incr".into(), 2);
         let text = metrics.render(&status);
         for line in [
             ("interlay_clients", "2"),
             ("interlay_writes_total", "42"),
+            ("interlay_writes_by_effect_total{kind=\"rewritten\"}", "7"),
+            ("interlay_mismatches_by_command_total{command=\"incr\"}", "2"),
+            ("interlay_mismatches_by_command_total{command=\"sadd\"}", "1"),
+            ("interlay_lag_seconds", "0.04"),
             ("interlay_lane_connected{side=\"source\"}", "1"),
             ("interlay_lane_connected{side=\"target\"}", "0"),
             ("interlay_authority{side=\"source\"}", "1"),

@@ -144,6 +144,11 @@ impl Pins {
         self.desks.remove(&id).inspect(|desk| desk.wake.notify_one())
     }
 
+    /// Whether a request is under way on one of them that may change data.
+    pub(crate) fn owe_writes(&self) -> bool {
+        self.desks.values().any(|desk| desk.pin.owes_a_write())
+    }
+
     /// All of them.
     pub(crate) fn ids(&self) -> Vec<PinId> {
         self.desks.keys().copied().collect()

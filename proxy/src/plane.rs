@@ -15,7 +15,7 @@ use interlay_resp::{Form, Limits, Proto, Request, RequestScanner, Scan};
 use interlay_routing::command::Flags;
 use interlay_routing::{
     Admission, BySide, Catalog, Conduct, Effect, LaneError, LanePair, Own, SHARE_FROM_BYTES, SessionCommand, Side, Submission, Ticket,
-    TimeoutAt, Work,
+    TimeoutAt, Watch, Work,
 };
 use tokio::sync::Notify;
 
@@ -28,6 +28,7 @@ use crate::status::SideStatus;
 mod about;
 mod control;
 mod pins;
+mod remember;
 mod roads;
 mod sections;
 mod spare;
@@ -124,6 +125,7 @@ pub(crate) struct Plane {
     /// nothing; and what it says if a script keeps it busy.
     spare: Option<PinId>,
     busy: Option<Vec<u8>>,
+    memory: Option<remember::Memory>,
     /// Pushes for clients whose last request is about to be answered, which comes first.
     delayed: Vec<(Ticket, Option<Ticket>, Vec<u8>)>,
     /// How far the authority had come at the last tick.
@@ -132,6 +134,8 @@ pub(crate) struct Plane {
     lane_user: String,
     /// The time, as exact as the tick.
     now: Instant,
+    /// The system's time at a moment of [`Instant`]'s.
+    epoch: (Instant, Duration),
     polled: Instant,
     catalog: Arc<Catalog>,
     limits: Limits,
@@ -139,6 +143,10 @@ pub(crate) struct Plane {
     change: Option<Change>,
     max_pause: Duration,
     last_pause: Option<Duration>,
+    /// Told when another side becomes the authority.
+    pub(crate) authority_moved: Rc<Notify>,
+    /// What the log has last said of the watch.
+    watch_said: Watch,
     started: Instant,
     /// Where sockets are read into; out on loan during a turn.
     scratch: Vec<u8>,
@@ -167,15 +175,19 @@ impl Plane {
             paused: None,
             spare: None,
             busy: None,
+            memory: None,
             delayed: Vec::new(),
             stamp: (0, None),
             lane_user,
             now: Instant::now(),
+            epoch: control::epoch(),
             polled: Instant::now(),
             limits,
             change: None,
             max_pause,
             last_pause: None,
+            authority_moved: Rc::default(),
+            watch_said: Watch::Off,
             started: Instant::now(),
             scratch: vec![0; READ_BYTES],
             rewritten: Vec::new(),
@@ -496,6 +508,7 @@ impl Plane {
                 if side == self.pair.authority() {
                     self.busy = None;
                 }
+                self.tell_time(Instant::now());
                 self.pair.receive(side, scratch.get(..n).unwrap_or_default(), &mut self.clients).map_err(LaneEnd::Lane)
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),

@@ -31,7 +31,9 @@ use crate::pinned;
 use crate::plane::{Plane, Shared};
 use crate::session::error_reply;
 use crate::socket::Socket;
+use crate::state::{Bitmap, Found, Identity, State, StateError};
 use crate::tls::SideTls;
+use crate::watch;
 
 /// How often the plane looks at what only time tells; the timeouts that hang on it are as exact as this.
 const TICK: Duration = Duration::from_millis(20);
@@ -62,6 +64,9 @@ pub(crate) enum ServeError {
         #[source]
         cause: io::Error,
     },
+    /// The state directory cannot be relied upon.
+    #[error(transparent)]
+    State(#[from] StateError),
     /// The system refuses threads, timers or signals.
     #[error("cannot start: {0}")]
     System(#[from] io::Error),
@@ -71,7 +76,8 @@ pub(crate) enum ServeError {
 ///
 /// # Errors
 /// [`ServeError`], before any client was served.
-pub(crate) fn run(config: Config) -> Result<(), ServeError> {
+pub(crate) fn run(mut config: Config) -> Result<(), ServeError> {
+    let state = open_state(&mut config)?;
     let clients = listen("clients", config.listen)?;
     let admin = listen("admin", config.admin)?;
     raise_file_limit(config.limits.max_clients);
@@ -83,7 +89,7 @@ pub(crate) fn run(config: Config) -> Result<(), ServeError> {
     let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
     let operator = start_operator(admin, control, stop.clone(), ended.clone())?;
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-    let served = LocalSet::new().block_on(&runtime, data_plane(config, clients, mailbox, stop));
+    let served = LocalSet::new().block_on(&runtime, data_plane(config, state, clients, mailbox, stop));
     ended.cancel();
     // A panic there has been reported by its thread.
     operator.join().ok();
@@ -150,6 +156,7 @@ fn start_operator(
 /// within a deadline.
 async fn data_plane(
     config: Config,
+    state: Option<(State, Bitmap, Found)>,
     listener: std::net::TcpListener,
     mut orders: mpsc::Receiver<Order>,
     stop: CancellationToken,
@@ -160,6 +167,9 @@ async fn data_plane(
     let max_clients = config.limits.max_clients;
     let acceptor = config.tls.listener.clone().map(TlsAcceptor::from);
     let plane = build(&config);
+    if let Some((state, bitmap, found)) = state {
+        plane.borrow_mut().remember(state, bitmap, found);
+    }
     let dialer = |endpoint: &Endpoint, tls: &Option<SideTls>| Dialer {
         endpoint: endpoint.clone(),
         tls: tls.clone(),
@@ -169,6 +179,9 @@ async fn data_plane(
     let target = config.target.as_ref().map(|target| dialer(target, &config.tls.sides.target));
     let authenticator = Authenticator { source: source.clone(), at_once: Semaphore::new(CHECKS_AT_ONCE) };
     let doors = Rc::new(Doors { authenticator, own: BySide { source: Some(source), target } });
+    if config.watch && config.target.is_some() {
+        tokio::task::spawn_local(watch::keep(Rc::clone(&plane), Rc::clone(&doors)));
+    }
     for lane in lanes(config) {
         tokio::task::spawn_local(lane.keep(Rc::clone(&plane)));
     }
@@ -197,6 +210,7 @@ async fn data_plane(
                     opening = Some(tokio::task::spawn_local(pinned::open_spare(Rc::clone(&plane), Rc::clone(&doors))));
                 }
                 if deadline.is_some_and(|deadline| is_drained(&plane.borrow(), deadline)) {
+                    plane.borrow_mut().close_memory();
                     return Ok(());
                 }
             }
@@ -207,6 +221,22 @@ async fn data_plane(
             }
         }
     }
+}
+
+/// Opens the state directory, if there is one. The policy that was in force goes before the configuration's: the authority
+/// has the newest data.
+fn open_state(config: &mut Config) -> Result<Option<(State, Bitmap, Found)>, StateError> {
+    let Some(dir) = &config.state_dir else { return Ok(None) };
+    let target = config.target.as_ref().map(|target| target.address());
+    let identity = Identity { source: config.source.address(), target, policy: config.policy };
+    let opened = State::open(dir, &identity)?;
+    if let Found::Left(left) = &opened.2
+        && left.policy != config.policy
+    {
+        tracing::warn!(configured = %config.policy, in_force = %left.policy, "the policy of the state directory goes on; `interlay policy` changes it");
+        config.policy = left.policy;
+    }
+    Ok(Some(opened))
 }
 
 /// The next client; never, while there is no listener.
@@ -223,6 +253,10 @@ fn build(config: &Config) -> Shared {
     let pair_limits = PairLimits {
         authority_backlog_bytes_max: limits.authority_backlog_bytes_max,
         effect_queue_bytes_max: limits.effect_queue_bytes_max,
+        on_lag: limits.on_lag,
+        copies_bytes_max: limits.repair_bytes_max as u64,
+        chunk_from_bytes: limits.repair_chunk_from_bytes as u64,
+        deadlines_bytes_max: limits.deadlines_bytes_max,
         dirty: DirtyLimits { keys_max: limits.dirty_keys_max, bytes_max: limits.dirty_bytes_max },
         resp: RespLimits::of_replies(),
     };
@@ -287,8 +321,11 @@ fn is_drained(plane: &Plane, deadline: Instant) -> bool {
     if (clients > 0 || effects > 0) && Instant::now() < deadline {
         return false;
     }
-    if effects > 0 || !plane.pair.dirty().is_empty() {
-        tracing::warn!(clients, effects, "stopped while the sides differ: this version does not remember which keys");
+    let differ = effects > 0 || !plane.pair.dirty().is_settled() || plane.pair.is_suspect();
+    if differ && plane.has_memory() {
+        tracing::warn!(clients, effects, "stopped while the sides differ: the state directory says where");
+    } else if differ {
+        tracing::warn!(clients, effects, "stopped while the sides differ, and nothing remembers where: see --state-dir");
     } else {
         tracing::info!(clients, "stopped");
     }

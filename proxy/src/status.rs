@@ -5,8 +5,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use interlay_routing::{Counters, Policy, Side};
+use interlay_routing::{Counters, OnLag, Policy, Side};
 use serde::{Deserialize, Serialize};
+
+/// A clock that is off by less needs no word.
+const CLOCK_OFFSET_SHOWN_MS: i64 = 100;
 
 /// One look at an interlay, taken by the data plane at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,7 +20,7 @@ pub(crate) struct Status {
     #[serde(with = "SideName")]
     pub(crate) authority: Side,
     /// The policy of the next write.
-    #[serde(with = "by_name")]
+    #[serde(with = "policy_name")]
     pub(crate) policy: Policy,
     /// Share of the reads that goes to the target, 0..=100 per cent.
     pub(crate) target_read_percent: u8,
@@ -27,18 +30,37 @@ pub(crate) struct Status {
     pub(crate) lag_effects: u64,
     /// Bytes of effects not yet answered by the secondary.
     pub(crate) lag_bytes: u64,
-    /// Keys that may differ: those known by name, and at least one for each of `dirty_buckets`.
+    /// How old the oldest of these effects is, within some 10 ms.
+    pub(crate) lag_ms: u64,
+    /// What happens while the secondary is too slow for the writes.
+    #[serde(with = "on_lag_name")]
+    pub(crate) on_lag: OnLag,
+    /// That the secondary is slower than the writes, in words for a person; absent while it keeps up.
+    pub(crate) behind: Option<String>,
+    /// Keys that may differ: those known by name, those whose copy is not confirmed, and at least one for each of
+    /// `dirty_buckets`.
     pub(crate) dirty_keys: u64,
     /// Hash buckets of keys that may differ and are no longer known by name.
     pub(crate) dirty_buckets: u64,
-    /// A server has come back as another process since the start: keys may differ beyond the dirty ones.
+    /// Any key may differ, because a server has come back as another process, or the operator has asked to copy all: until
+    /// every key was scanned and copied.
     pub(crate) suspect: bool,
     /// Effects that the secondary answered otherwise than the authority did, since the start.
     pub(crate) mismatches: u64,
+    /// The same by the effect's command.
+    pub(crate) mismatches_by_command: BTreeMap<String, u64>,
     /// Keys copied to end their being dirty, since the start.
     pub(crate) repairs: u64,
     /// Keys whose repair keeps failing.
     pub(crate) error_keys: u64,
+    /// Keys that are being copied.
+    pub(crate) copies_under_way: u64,
+    /// Both sides are being scanned for keys to copy, or are to be.
+    pub(crate) sweeping: bool,
+    /// Why no key could be copied of late, whatever the key.
+    pub(crate) repair_paused_for: Option<String>,
+    /// Whether writes around Interlay are noticed: `off`, `on`, or what is the matter, in words for a person.
+    pub(crate) watch: String,
     /// How long the last change of authority held requests back, in ms; none has happened yet if absent.
     pub(crate) last_pause_ms: Option<u64>,
     /// Time since the start, in ms.
@@ -76,6 +98,8 @@ pub(crate) struct SideStatus {
     pub(crate) run_id: Option<String>,
     /// Why the lane could last not be connected, or was lost.
     pub(crate) last_error: Option<String>,
+    /// How far the server's clock is ahead of ours, in ms.
+    pub(crate) clock_offset_ms: i64,
 }
 
 impl Status {
@@ -111,13 +135,22 @@ impl fmt::Display for Status {
         row("policy", &self.policy)?;
         row("target reads", &format_args!("{} %", self.target_read_percent))?;
         row("clients", &self.clients)?;
-        row("lag", &format_args!("{} effects, {} bytes", self.lag_effects, self.lag_bytes))?;
+        row("lag", &format_args!("{} effects, {} bytes, {} ms", self.lag_effects, self.lag_bytes, self.lag_ms))?;
+        row("on lag", &self.on_lag.name())?;
+        if let Some(behind) = &self.behind {
+            row("behind", behind)?;
+        }
         row("dirty keys", &self.dirty_keys)?;
         row("dirty buckets", &self.dirty_buckets)?;
-        row("suspect", &if self.suspect { "yes: a server restarted" } else { "no" })?;
+        row("suspect", &if self.suspect { "yes: any key may differ until all are copied" } else { "no" })?;
         row("mismatches", &self.mismatches)?;
         row("repairs", &self.repairs)?;
         row("error keys", &self.error_keys)?;
+        row("copies under way", &format_args!("{}{}", self.copies_under_way, if self.sweeping { ", both sides are scanned" } else { "" }))?;
+        if let Some(reason) = &self.repair_paused_for {
+            row("repair paused", reason)?;
+        }
+        row("watch", &self.watch)?;
         match self.last_pause_ms {
             Some(pause_ms) => row("last pause", &format_args!("{pause_ms} ms"))?,
             None => row("last pause", &"none yet")?,
@@ -129,8 +162,9 @@ impl fmt::Display for Status {
         }
         row("uptime", &format_args!("{} s", self.uptime_ms / 1000))?;
         row("version", &self.version)?;
-        // The mismatches have a line already.
-        for (name, value) in self.counters.iter().filter(|(name, value)| **value > 0 && *name != "mismatches") {
+        // Those that have a line already.
+        let has_line = |name: &str| matches!(name, "mismatches" | "repairs");
+        for (name, value) in self.counters.iter().filter(|(name, value)| **value > 0 && !has_line(name)) {
             row(name, value)?;
         }
         Ok(())
@@ -145,6 +179,7 @@ impl fmt::Display for SideStatus {
         }
         match &self.last_error {
             Some(error) if !self.connected => write!(f, ", {error}"),
+            _ if self.clock_offset_ms.abs() >= CLOCK_OFFSET_SHOWN_MS => write!(f, ", clock {:+} ms", self.clock_offset_ms),
             _ => Ok(()),
         }
     }
@@ -158,22 +193,33 @@ enum SideName {
     Target,
 }
 
-/// [`Policy`] in JSON: its name.
-pub(crate) mod by_name {
-    use interlay_routing::Policy;
-    use serde::de::{Deserialize, Deserializer, Error};
-    use serde::ser::Serializer;
+/// A module for `serde(with)` that reads and writes a choice of `routing`'s by its name.
+macro_rules! by_name {
+    ($module:ident, $choice:ident) => {
+        #[doc = concat!("[`", stringify!($choice), "`] in JSON: its name.")]
+        pub(crate) mod $module {
+            use interlay_routing::$choice;
+            use serde::de::{Deserialize, Deserializer, Error};
+            use serde::ser::Serializer;
 
-    /// Writes the policy's name.
-    pub(crate) fn serialize<S: Serializer>(policy: &Policy, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(policy.name())
-    }
+            /// Writes the name.
+            pub(crate) fn serialize<S: Serializer>(choice: &$choice, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(choice.name())
+            }
 
-    /// Reads a policy's name.
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Policy, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
-    }
+            /// Reads a name.
+            pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<$choice, D::Error> {
+                let name = String::deserialize(deserializer)?;
+                let names = || $choice::ALL.map(|(_, name)| name).join(", ");
+                let found = $choice::ALL.iter().find(|(_, known)| *known == name);
+                found.map(|(choice, _)| *choice).ok_or_else(|| D::Error::custom(format!("{name:?} is none of {}", names())))
+            }
+        }
+    };
 }
+
+by_name!(policy_name, Policy);
+by_name!(on_lag_name, OnLag);
 
 #[cfg(test)]
 pub(crate) mod tests {
@@ -190,12 +236,20 @@ pub(crate) mod tests {
             clients: 3,
             lag_effects: 2,
             lag_bytes: 70,
+            lag_ms: 40,
+            on_lag: OnLag::Fold,
+            behind: None,
             dirty_keys: 5,
             dirty_buckets: 0,
             suspect: false,
             mismatches: 1,
+            mismatches_by_command: [("sadd".to_owned(), 1)].into(),
             repairs: 0,
             error_keys: 0,
+            copies_under_way: 2,
+            sweeping: false,
+            repair_paused_for: None,
+            watch: "off".to_owned(),
             last_pause_ms: None,
             uptime_ms: 61_000,
             version: "0.1.0".into(),
@@ -220,10 +274,17 @@ pub(crate) mod tests {
             ("target_read_percent", "25"),
             ("clients", "3"),
             ("lag_effects", "2"),
+            ("lag_ms", "40"),
+            ("on_lag", "\"fold\""),
+            ("behind", "null"),
             ("dirty_keys", "5"),
             ("mismatches", "1"),
             ("repairs", "0"),
             ("error_keys", "0"),
+            ("copies_under_way", "2"),
+            ("sweeping", "false"),
+            ("repair_paused_for", "null"),
+            ("watch", "\"off\""),
             ("last_pause_ms", "null"),
         ] {
             assert_eq!(json[name].to_string(), value, "{name}");
@@ -244,7 +305,7 @@ pub(crate) mod tests {
         for line in [
             "phase                 mirroring",
             "target reads          25 %",
-            "lag                   2 effects, 70 bytes",
+            "lag                   2 effects, 70 bytes, 40 ms",
             "last pause            none yet",
             "source                10.0.0.1:6379 connected, version 7.0.15",
             "target                10.0.0.2:6379 not connected, connection refused",

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
-use interlay_routing::Policy;
+use interlay_routing::{ErrorKey, Policy};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -26,6 +26,18 @@ pub(crate) fn data_plane(status: Status) -> Control {
                 Order::SetPolicy { policy, reply, .. } => {
                     status.policy = policy;
                     drop(reply.send(Ok(())));
+                }
+                Order::Repair { all, reply } => {
+                    // All but one key, which keeps failing.
+                    (status.sweeping, status.dirty_keys, status.error_keys) = (all, 1, 1);
+                    drop(reply.send(Ok(status.clone())));
+                    status.sweeping = false;
+                }
+                Order::Errors { limit, reply } => {
+                    let key = b"caf\xc3\xa9\n"[..].into();
+                    let odd = ErrorKey { db: 3, key: b"\xff\0"[..].into(), reason: "ERR no".into(), attempts: 4 };
+                    let errors = [ErrorKey { db: 0, key, ..odd.clone() }, odd];
+                    drop(reply.send((errors.into_iter().take(limit).collect(), 2)));
                 }
             }
         }
@@ -78,6 +90,30 @@ async fn refusal_comes_with_its_reason() {
 }
 
 #[tokio::test]
+async fn error_keys_are_shown_as_text_where_they_are_and_as_base64_always() {
+    let admin = admin(mirroring());
+    let (code, body) = call(&admin, "GET", "/api/v1/errors", "").await;
+    assert_eq!((code, &body["error_keys"]), (200, &json!(2)));
+    assert_eq!(body["errors"][0]["key"], "caf\u{e9}\n");
+    let odd = json!({"db": 3, "key": null, "key_base64": "/wA=", "reason": "ERR no", "attempts": 4});
+    assert_eq!(body["errors"][1], odd);
+    let (_, first) = call(&admin, "GET", "/api/v1/errors?limit=1", "").await;
+    assert_eq!((first["errors"].as_array().map(Vec::len), &first["error_keys"]), (Some(1), &json!(2)));
+    for query in ["limit=", "limit=x", "limit=-1", "max=1"] {
+        assert_eq!(call(&admin, "GET", &format!("/api/v1/errors?{query}"), "").await.0, 400, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn repair_is_answered_with_how_things_are() {
+    let admin = admin(mirroring());
+    for (order, sweeping) in [("{}", false), (r#"{"all": true}"#, true)] {
+        let (code, body) = call(&admin, "PUT", "/api/v1/repair", order).await;
+        assert_eq!((code, &body["sweeping"]), (200, &json!(sweeping)), "{order}");
+    }
+}
+
+#[tokio::test]
 async fn wrong_bodies_are_told_what_was_expected() {
     let admin = admin(mirroring());
     for (path, body) in [
@@ -92,6 +128,8 @@ async fn wrong_bodies_are_told_what_was_expected() {
         ("policy", r#"{"policy": "both"}"#),
         ("policy", r#"{"policy": "best-effort"} trailing"#),
         ("policy", r#"{"policy": "best-effort", "force": 1}"#),
+        ("repair", ""),
+        ("repair", r#"{"everything": true}"#),
     ] {
         let (code, answer) = call(&admin, "PUT", &format!("/api/v1/{path}"), body).await;
         assert_eq!(code, 400, "{body}");
@@ -126,7 +164,7 @@ async fn ready_means_that_the_authority_is_connected() {
 async fn process_without_its_data_plane_lives_but_is_not_ready() {
     let admin = abandoned();
     assert_eq!(call(&admin, "GET", "/healthz", "").await.0, 200);
-    for path in ["/readyz", "/metrics", "/api/v1/status", "/api/v1/traffic", "/api/v1/policy"] {
+    for path in ["/readyz", "/metrics", "/api/v1/status", "/api/v1/traffic", "/api/v1/policy", "/api/v1/errors"] {
         let (code, body) = call(&admin, "GET", path, "").await;
         assert_eq!((code, body["error"].is_string()), (503, true), "{path}");
     }

@@ -27,8 +27,11 @@ use crate::status::Status;
 /// How long an answer may take: longer than the admin port itself waits for the data plane.
 const ANSWER_WAIT: Duration = Duration::from_secs(20);
 
-/// Bytes of an answer; a status has a few thousand.
-const ANSWER_BYTES_MAX: usize = 1 << 20;
+/// Bytes of an answer; a status has a few thousand, and a list of error keys a few million at most.
+const ANSWER_BYTES_MAX: usize = 16 << 20;
+
+/// Why there is no answer.
+pub(super) type Cause = Box<dyn Error + Send + Sync>;
 
 /// Where an admin port is: `http://host:port` or `host:port`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,9 +64,14 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
+    pub(super) fn new(exit: Exit, said: Result<String, String>) -> Self {
+        Self { exit, said }
+    }
+
     /// Says it.
     pub(crate) fn print(self) -> Exit {
         match self.said {
+            Ok(result) if result.is_empty() => {}
             Ok(result) => out::say(result),
             Err(complaint) => out::complain(complaint),
         }
@@ -88,32 +96,40 @@ pub(crate) fn policy(remote: &Remote, policy: Option<Policy>, force: bool) -> Ou
     run(remote, "/api/v1/policy", change, |now: CurrentPolicy| format!("the policy is {}", now.policy))
 }
 
-/// Reads `path`, or puts `change` there. With `--json` the answer is said as it is, else in words: a good one in
-/// `words`, an error in its own.
+/// Reads `path`, or puts `change` there.
 fn run<T: DeserializeOwned>(remote: &Remote, path: &str, change: Option<impl Serialize>, words: impl Fn(T) -> String) -> Outcome {
-    let answered = fetch(&remote.admin, path, change).and_then(|answer| {
-        let exit = answer.exit();
-        // Read in either case: what does not read is no answer of an interlay.
-        let said = match exit {
-            Exit::Done => Ok(words(serde_json::from_slice(&answer.body)?)),
-            _ => Err(serde_json::from_slice::<ErrorBody>(&answer.body).map(|no| format!("{} ({})", no.error, no.hint))?),
-        };
-        Ok(Outcome { exit, said: if remote.json { Ok(answer.text()) } else { said } })
-    });
-    answered.unwrap_or_else(|cause| Outcome {
+    in_runtime(remote, async { conclude(&exchange(&remote.admin, path, change).await?, remote.json, words) })
+}
+
+/// With `json` the answer is said as it is, else in words: a good one in `words`, an error in its own.
+pub(super) fn conclude<T: DeserializeOwned>(answer: &Answer, json: bool, words: impl Fn(T) -> String) -> Result<Outcome, Cause> {
+    let exit = answer.exit();
+    // Read in either case: what does not read is no answer of an interlay.
+    let said = match exit {
+        Exit::Done => Ok(words(answer.read()?)),
+        _ => Err(answer.read::<ErrorBody>().map(|no| format!("{} ({})", no.error, no.hint))?),
+    };
+    Ok(Outcome { exit, said: if json { Ok(answer.text()) } else { said } })
+}
+
+/// Runs one command's exchanges to their end.
+pub(super) fn in_runtime(remote: &Remote, command: impl Future<Output = Result<Outcome, Cause>>) -> Outcome {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build();
+    let ended = runtime.map_err(Cause::from).and_then(|runtime| runtime.block_on(command));
+    ended.unwrap_or_else(|cause| Outcome {
         exit: Exit::Unreachable,
         said: Err(format!("no interlay answers at {}: {cause}; is it serving, and is --admin its admin port?", remote.admin)),
     })
 }
 
 /// What the admin port answered.
-struct Answer {
+pub(super) struct Answer {
     code: StatusCode,
     body: Bytes,
 }
 
 impl Answer {
-    fn exit(&self) -> Exit {
+    pub(super) fn exit(&self) -> Exit {
         match self.code {
             code if code.is_success() => Exit::Done,
             StatusCode::BAD_REQUEST => Exit::Usage,
@@ -122,13 +138,18 @@ impl Answer {
         }
     }
 
-    fn text(&self) -> String {
+    /// The JSON of its body.
+    pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T, Cause> {
+        Ok(serde_json::from_slice(&self.body)?)
+    }
+
+    pub(super) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 }
 
 /// One request on a connection of its own.
-fn fetch(admin: &AdminUrl, path: &str, change: Option<impl Serialize>) -> Result<Answer, Box<dyn Error + Send + Sync>> {
+pub(super) async fn exchange(admin: &AdminUrl, path: &str, change: Option<impl Serialize>) -> Result<Answer, Cause> {
     let request = match change {
         Some(change) => Request::put(path).body(serde_json::to_vec(&change)?),
         None => Request::get(path).body(Vec::new()),
@@ -138,15 +159,12 @@ fn fetch(admin: &AdminUrl, path: &str, change: Option<impl Serialize>) -> Result
     let exchange = async {
         let stream = TcpStream::connect(admin.0.as_str()).await?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        // Ends with the runtime, which lives as long as this exchange.
+        // Ends with the runtime, which lives as long as the command.
         tokio::spawn(connection);
         let (head, body) = sender.send_request(request).await?.into_parts();
         Ok(Answer { code: head.status, body: Limited::new(body, ANSWER_BYTES_MAX).collect().await?.to_bytes() })
     };
-    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        tokio::time::timeout(ANSWER_WAIT, exchange).await.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
-    })
+    tokio::time::timeout(ANSWER_WAIT, exchange).await.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
 }
 
 #[cfg(test)]
@@ -159,6 +177,7 @@ mod tests {
     use super::*;
     use crate::admin;
     use crate::admin::tests::data_plane;
+    use crate::cli::repair;
     use crate::status::tests::mirroring;
 
     fn at(address: SocketAddr) -> Remote {
@@ -182,6 +201,13 @@ mod tests {
         assert_eq!(policy(&remote, Some(Policy::BestEffort), false).exit, Exit::Done);
         let json = policy(&Remote { json: true, ..remote.clone() }, None, false);
         assert_eq!(json.said.unwrap(), r#"{"policy":"best-effort"}"#);
+
+        let left = repair::repair(&remote, true, false);
+        let why = left.said.unwrap_err();
+        assert_eq!((left.exit, why.lines().count()), (Exit::No, 3), "{why}");
+        assert_eq!(repair::repair(&remote, true, true).exit, Exit::Done);
+        let listed = repair::errors(&Remote { json: true, ..remote.clone() }, 1000);
+        assert_eq!((listed.exit, listed.said.unwrap().lines().count()), (Exit::Done, 2));
 
         shutdown.cancel();
         served.block_on(port).unwrap();

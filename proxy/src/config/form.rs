@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::ops::RangeInclusive;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -131,6 +131,9 @@ impl<T: Copy> Form for OneOf<T> {
         found.map(|(value, _)| *value).ok_or_else(|| "is none of these".into())
     }
 }
+
+/// On and off.
+pub(super) const SWITCH: &[(bool, &str)] = &[(true, "true"), (false, "false")];
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -260,6 +263,22 @@ impl Form for KeyFile {
 
     fn read(&self, text: &str) -> Result<Self::Value, String> {
         tls::read_key(Path::new(text)).map_err(|error| error.to_string())
+    }
+}
+
+/// A folder, which need not be there yet.
+pub(super) struct Folder;
+
+impl Form for Folder {
+    type Value = PathBuf;
+
+    fn expected(&self) -> String {
+        "a folder".into()
+    }
+
+    fn read(&self, text: &str) -> Result<PathBuf, String> {
+        let path = PathBuf::from(text);
+        if path.exists() && !path.is_dir() { Err("is no folder".into()) } else { Ok(path) }
     }
 }
 

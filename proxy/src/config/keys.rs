@@ -2,14 +2,15 @@
 //! variable (`INTERLAY_BULK_BYTES_MAX`), its form with unit and range, its default, its help, and its field.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use interlay_routing::Policy;
+use interlay_routing::{OnLag, Policy};
 use rustls::pki_types::PrivateKeyDer;
 use tracing::Level;
 
-use super::form::{Address, Bytes, CertificateFile, Count, Form, GIB, KIB, KeyFile, LEVELS, LogFormat};
-use super::form::{Loopback, MIB, Millis, MillisOrNever, OneOf, Optional, Url};
+use super::form::{Address, Bytes, CertificateFile, Count, Folder, Form, GIB, KIB, KeyFile, LEVELS, LogFormat};
+use super::form::{Loopback, MIB, Millis, MillisOrNever, OneOf, Optional, SWITCH, Url};
 use super::raw::Raw;
 use crate::endpoint::Endpoint;
 use crate::tls::Certificates;
@@ -83,6 +84,10 @@ keys! {
             "Whose reply clients get for a write, and what a failure on the other side means. Changes live with `interlay policy`.";
         target_read_percent: u8 = "target_read_percent", Count(0..=100), "0",
             "Share of the reads that goes to the target; only 0 at the start. Changes live with `interlay traffic`.";
+        state_dir: Option<PathBuf> = "state_dir", Optional(Folder), "",
+            "Folder in which it is kept which keys may differ, so that an end by force loses nothing. Without it, nothing is kept.";
+        watch: bool = "watch", OneOf(SWITCH), "false",
+            "Whether keys that somebody writes on the authority around Interlay are noticed and copied, as far as the server reports them.";
     }
 
     /// The PEM files, read.
@@ -113,7 +118,15 @@ keys! {
         authority_backlog_bytes_max: usize = "authority_backlog_bytes_max", Bytes(64 * KIB..=64 * GIB), "64MiB",
             "Bytes of requests that the authority has not answered, above which no more are read from any client.";
         effect_queue_bytes_max: usize = "effect_queue_bytes_max", Bytes(64 * KIB..=64 * GIB), "256MiB",
-            "Bytes of effects that the secondary has not answered; past it effects become dirty keys.";
+            "Bytes of effects that the secondary has not answered; past it `on_lag` holds.";
+        on_lag: OnLag = "on_lag", OneOf(&OnLag::ALL), "fold",
+            "While the secondary is too slow: fold lets effects past the bound become dirty keys, throttle lets clients wait.";
+        repair_bytes_max: usize = "repair_bytes_max", Bytes(KIB..=64 * GIB), "16MiB",
+            "Bytes of the values that are being copied at once; a larger value is copied alone.";
+        repair_chunk_from_bytes: usize = "repair_chunk_from_bytes", Bytes(KIB..=64 * GIB), "8MiB",
+            "Bytes of a value from which on it is copied in pieces, none of them larger than that or 1MiB.";
+        deadlines_bytes_max: usize = "deadlines_bytes_max", Bytes(KIB..=64 * GIB), "16MiB",
+            "Bytes for knowing which keys are about to expire; past it more keys are copied than need be.";
         dirty_keys_max: usize = "dirty_keys_max", Count(1..=1_000_000_000), "1000000",
             "Dirty keys known by name; past it they fold into hash buckets.";
         dirty_bytes_max: usize = "dirty_bytes_max", Bytes(KIB..=64 * GIB), "128MiB",

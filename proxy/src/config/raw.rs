@@ -95,6 +95,7 @@ impl Raw {
                 None => {}
                 Some(Value::String(text)) => _ = self.values.insert(key.name, (text, origin.clone())),
                 Some(Value::Integer(number)) => _ = self.values.insert(key.name, (number.to_string(), origin.clone())),
+                Some(Value::Boolean(switch)) => _ = self.values.insert(key.name, (switch.to_string(), origin.clone())),
                 Some(other) => {
                     self.problem(key.name, format!("is a TOML {} in {origin}; expected {}", other.type_str(), key.expected));
                 }

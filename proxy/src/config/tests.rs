@@ -3,6 +3,7 @@ use std::fs;
 use std::time::Duration;
 
 use clap::{Args, Command, FromArgMatches};
+use interlay_routing::OnLag;
 use tracing::Level;
 
 use super::keys::keys;
@@ -34,7 +35,8 @@ fn problems(file: &str) -> Vec<String> {
 fn source_is_the_only_key_without_a_default() {
     let config = load(&["--source", SOURCE], &[], None).unwrap();
     assert_eq!((config.listen.port(), config.admin.port(), config.source.port), (6380, 6381, 6379));
-    assert_eq!((config.target, config.policy), (None, Policy::SourceAuthoritative));
+    assert_eq!((config.target, config.policy, config.state_dir), (None, Policy::SourceAuthoritative, None));
+    assert_eq!((config.limits.on_lag, config.limits.repair_bytes_max), (OnLag::Fold, 16 << 20));
     assert_eq!((config.limits.max_clients, config.limits.bulk_bytes_max), (10_000, 512 << 20));
     assert_eq!(config.limits.effect_timeout, Some(Duration::from_secs(5)));
     assert_eq!((config.logging.format, config.logging.level), (LogFormat::Text, Level::INFO));
@@ -95,6 +97,8 @@ fn values_that_do_not_fit_together_are_refused() {
         ("target_read_percent = 25", "target_read_percent: nothing has proved the target in sync"),
         ("client_output_bytes_max = \"1MiB\"", "client_output_pause_bytes: has to be less"),
         ("target = \"rediss://b\"", "target_ca: has to name the CA"),
+        ("on_lag = \"wait\"", "on_lag: \"wait\""),
+        ("state_dir = \"/dev/null\"", "state_dir: \"/dev/null\""),
     ] {
         let problems = problems(&format!("source = \"{SOURCE}\"\n{file}"));
         assert!(problems.len() == 1 && problems[0].starts_with(problem), "{file}: {problems:#?}");

@@ -1,16 +1,17 @@
 //! The data plane's answers to its operator, and its lanes' comings and goings.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use interlay_routing::command::CommandTable;
-use interlay_routing::{Catalog, ChangeRefused, Policy, Side, Split};
+use interlay_routing::{Behind, Catalog, ChangeRefused, ErrorKey, Now, OnLag, Policy, Side, Split, Watch};
 use tokio::sync::oneshot;
 
 use super::{LaneEnd, Plane};
 use crate::control::{Order, Refusal};
 use crate::dial::Greeting;
-use crate::status::{Phase, Status};
+use crate::state::StateError;
+use crate::status::{Phase, SideStatus, Status};
 
 /// How often clients that wait are tried although nobody has written their keys through Interlay: for writers that go
 /// around it.
@@ -19,9 +20,18 @@ const POLL_EVERY: Duration = Duration::from_millis(500);
 /// How many of them are tried at once; the others have their turn the next time.
 const POLLED_AT_ONCE: usize = 100;
 
+/// Bytes of the keys and reasons in one list of error keys.
+const ERRORS_BYTES_MAX: usize = 1 << 20;
+
+/// What the system's clock says now.
+pub(super) fn epoch() -> (Instant, Duration) {
+    (Instant::now(), SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
 /// A change of policy that changes the authority, while the lanes run empty.
 #[derive(Debug)]
 pub(crate) struct Change {
+    from: Policy,
     to: Policy,
     since: Instant,
     reply: oneshot::Sender<Result<(), Refusal>>,
@@ -35,6 +45,12 @@ impl Plane {
             Order::Status(reply) => drop(reply.send(self.status())),
             Order::SetTraffic { percent, force, reply } => drop(reply.send(self.set_traffic(percent, force))),
             Order::SetPolicy { policy, force, reply } => self.set_policy(policy, force, reply),
+            Order::Repair { all, reply } => {
+                let answer = self.repair(all);
+                self.settle_memory(self.now);
+                drop(reply.send(answer));
+            }
+            Order::Errors { limit, reply } => drop(reply.send(self.errors(limit))),
         }
         self.settle();
     }
@@ -51,12 +67,33 @@ impl Plane {
         // Less is always allowed: it brings reads back to where the data is known to be right.
         if percent > self.pair.split().percent() && !force {
             return refuse(
-                "nothing has proved the target to be in sync, so reads there may be wrong: repeat with --force (JSON: \"force\": true) if you know it is",
+                "nothing has proved the target to be in sync, so reads of keys that are not dirty may be wrong there: repeat with --force (JSON: \"force\": true) if you know that it is, as after `interlay repair --all`",
             );
         }
         self.pair.set_split(split);
         tracing::info!(percent, force, "reads split");
         Ok(())
+    }
+
+    fn repair(&mut self, all: bool) -> Result<Status, Refusal> {
+        if !self.has_target() {
+            return Err(Refusal("there is no target to copy to: start with --target".to_owned()));
+        }
+        self.pair.repair(all);
+        tracing::info!(all, "repair begins");
+        Ok(self.status())
+    }
+
+    fn errors(&self, limit: usize) -> (Vec<ErrorKey>, usize) {
+        let mut bytes = 0;
+        let fits = |error: &ErrorKey| {
+            bytes += error.key.len() + error.reason.len();
+            bytes <= ERRORS_BYTES_MAX
+        };
+        // One of any size is shown.
+        let first = self.pair.error_keys().take(limit.min(1));
+        let errors = first.chain(self.pair.error_keys().take(limit).skip(1).take_while(fits)).collect();
+        (errors, self.pair.error_keys().count())
     }
 
     fn set_policy(&mut self, to: Policy, force: bool, reply: oneshot::Sender<Result<(), Refusal>>) {
@@ -66,23 +103,37 @@ impl Plane {
                 reply.send(Err(Refusal("there is no target, so that both sides cannot be required: start with --target".to_owned()))),
             );
         }
-        let authority = self.pair.authority();
+        let (authority, from) = (self.pair.authority(), self.pair.policy());
         match self.pair.set_policy(to, force) {
             Ok(true) if self.pair.authority() == authority => {
+                if let Err(error) = self.remember_policy(to) {
+                    return self.go_back(from, reply, &error);
+                }
                 tracing::info!(policy = %to, "policy set");
                 drop(reply.send(Ok(())));
             }
             // With both lanes empty it has come to pass already.
-            Ok(_) => self.change = Some(Change { to, since, reply }),
+            Ok(_) => self.change = Some(Change { from, to, since, reply }),
             Err(refused) => {
                 let forced = match refused {
-                    ChangeRefused::Dirty => "; repeat with --force to lose them",
-                    ChangeRefused::Suspect | ChangeRefused::Forgotten => "; repeat with --force if you know that they are equal",
+                    ChangeRefused::Dirty => "; wait for `interlay repair`, or repeat with --force to lose them",
+                    ChangeRefused::Suspect | ChangeRefused::Forgotten => {
+                        "; wait for `interlay repair --all`, or repeat with --force if you know that they are equal"
+                    }
                     ChangeRefused::NoTarget | ChangeRefused::Down(_) | ChangeRefused::UnderWay => "",
                 };
                 drop(reply.send(Err(Refusal(format!("{refused}{forced}")))));
             }
         }
+    }
+
+    /// A policy that cannot be recorded does not hold: a process that comes after this one would not know of it.
+    fn go_back(&mut self, from: Policy, reply: oneshot::Sender<Result<(), Refusal>>, error: &StateError) {
+        // Both lanes are empty, or the authority is the same: nothing stands in the way.
+        let back = self.pair.set_policy(from, true);
+        debug_assert!(matches!(back, Ok(true)), "{back:?}");
+        drop(reply.send(Err(Refusal(format!("{error}; everything goes on as it was")))));
+        self.clients.wake_if_waiting();
     }
 
     /// If a change of the authority has come to pass, or cannot any more, lets the clients and the operator know.
@@ -96,12 +147,17 @@ impl Plane {
         if self.pair.is_changing() {
             return;
         }
-        let Some(Change { to, since, reply }) = self.change.take() else { return };
+        let Some(Change { from, to, since, reply }) = self.change.take() else { return };
         let answer = if self.pair.policy() == to {
+            if let Err(error) = self.remember_policy(to) {
+                // Nothing was sent by it yet, and both lanes are empty.
+                return self.go_back(from, reply, &error);
+            }
             let pause = since.elapsed();
             self.last_pause = Some(pause);
             tracing::info!(policy = %to, authority = %self.pair.authority(), pause_us = pause.as_micros(), "authority changed");
             self.leave_pins_of(!self.pair.authority());
+            self.authority_moved.notify_one();
             Ok(())
         } else {
             Err(Refusal("the lanes could not be drained in time or one was lost; everything goes on as it was".to_owned()))
@@ -110,11 +166,26 @@ impl Plane {
         self.clients.wake_if_waiting();
     }
 
+    /// Lets the lanes know what time it is.
+    pub(super) fn tell_time(&mut self, now: Instant) {
+        let (at, unix) = self.epoch;
+        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let unix = unix + now.saturating_duration_since(at);
+        self.pair.set_now(Now { mono_ms: ms(now.saturating_duration_since(self.started)), unix_ms: ms(unix) });
+    }
+
     /// Notices what only time tells: a change of the authority that takes too long, and a stalled secondary.
     ///
     /// True if a spare connection to the authority is wanted.
     pub(crate) fn tick(&mut self, now: Instant, effect_timeout: Option<Duration>) -> bool {
         self.now = now;
+        self.epoch = epoch();
+        self.tell_time(now);
+        self.pair.tend_watch();
+        self.say_watch();
+        self.pair.pump();
+        self.settle();
+        self.settle_memory(now);
         self.end_pause(now);
         if !self.pair.nobody_waits() {
             self.pair.expire_waiting(now, &mut self.clients);
@@ -166,6 +237,7 @@ impl Plane {
         status.connected = true;
         status.version.clone_from(&greeting.version);
         status.run_id.clone_from(&greeting.run_id);
+        self.remember_run_id(side, greeting.run_id.as_deref());
         if side == Side::Source {
             self.clients.auth_required = greeting.auth_required;
         }
@@ -173,8 +245,12 @@ impl Plane {
         tracing::info!(%side, version = greeting.version, databases = greeting.abilities.databases, "lane connected");
         if restarted && self.has_target() {
             self.pair.restarted();
-            tracing::warn!(%side, "the server came back as another process: any key may differ until both sides are compared");
+            tracing::warn!(%side, "the server came back as another process: any key may differ until all are copied");
         }
+        // The servers' clocks are wanted before the first write with a time to live.
+        self.tell_time(Instant::now());
+        self.pair.pump();
+        self.settle();
     }
 
     /// A side's lane is lost.
@@ -219,18 +295,70 @@ impl Plane {
             clients: self.clients.len() as u64,
             lag_effects: pair.lag(),
             lag_bytes: lag_bytes as u64,
-            dirty_keys: (dirty.keys() + dirty.buckets()) as u64,
+            lag_ms: pair.lag_ms(),
+            on_lag: pair.on_lag(),
+            behind: self.behind(),
+            // A key is not believed clean before its copy is confirmed.
+            dirty_keys: (dirty.keys() + dirty.buckets() + dirty.unconfirmed() + pair.unplaced() + usize::from(dirty.has_functions()))
+                as u64,
             dirty_buckets: dirty.buckets() as u64,
             suspect: pair.is_suspect(),
             mismatches: pair.counters().mismatches,
-            repairs: 0,
-            error_keys: 0,
+            mismatches_by_command: pair.mismatches().map(|(name, count)| (name.to_owned(), count)).collect(),
+            repairs: pair.counters().repairs,
+            error_keys: pair.error_keys().count() as u64,
+            copies_under_way: pair.copies_under_way() as u64,
+            sweeping: pair.wants_sweep(),
+            repair_paused_for: pair.repair_paused_for().filter(|_| !dirty.is_settled() || pair.wants_sweep()).map(str::to_owned),
+            watch: self.watch_in_words(),
             last_pause_ms: self.last_pause.map(|pause| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX)),
             uptime_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            source: self.lanes.source.status.clone(),
-            target: self.has_target().then(|| self.lanes.target.status.clone()),
+            source: self.side_status(Side::Source),
+            target: self.has_target().then(|| self.side_status(Side::Target)),
             counters: Status::counted(pair.counters()),
         }
+    }
+
+    fn side_status(&self, side: Side) -> SideStatus {
+        SideStatus { clock_offset_ms: self.pair.clock().offset_ms(side), ..self.lanes[side].status.clone() }
+    }
+
+    /// Lets the log know what has become of the watch.
+    fn say_watch(&mut self) {
+        if *self.pair.watch() == self.watch_said {
+            return;
+        }
+        self.watch_said = self.pair.watch().clone();
+        let watch = self.watch_in_words();
+        match self.watch_said {
+            Watch::Interrupted | Watch::Unavailable(_) => tracing::warn!(watch, "writes around Interlay are not noticed"),
+            Watch::Off | Watch::Starting | Watch::On => tracing::info!(watch, "writes around Interlay"),
+        }
+    }
+
+    fn watch_in_words(&self) -> String {
+        match self.pair.watch() {
+            Watch::Off => "off".to_owned(),
+            Watch::Starting => "starting".to_owned(),
+            Watch::On if self.pair.watch_has_missed() => {
+                "on; was interrupted, and what was written around Interlay then was not seen: `interlay repair --all` copies it".to_owned()
+            }
+            Watch::On => "on".to_owned(),
+            Watch::Interrupted => "interrupted; writes around Interlay since then were not seen".to_owned(),
+            Watch::Unavailable(reason) => format!("unavailable: {reason}"),
+        }
+    }
+
+    /// What there is to say of a secondary that is slower than the writes.
+    fn behind(&self) -> Option<String> {
+        let side = !self.pair.authority();
+        let what = match (self.pair.behind()?, self.pair.on_lag(), self.pair.policy()) {
+            (Behind::Filling, OnLag::Throttle, _) => "clients wait for it",
+            (Behind::Filling, OnLag::Fold, _) => "the effect queue fills up",
+            (Behind::Full, _, Policy::BestEffort) => "the effect queue was full, and what did not fit is forgotten",
+            (Behind::Full, ..) => "the effect queue was full, and what did not fit became dirty keys",
+        };
+        Some(format!("the {side} is slower than the writes: {what}"))
     }
 }

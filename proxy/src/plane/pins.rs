@@ -170,6 +170,8 @@ impl Plane {
         if conduct == Conduct::Own(Own::Monitor) && desk.pin.standing().monitoring {
             return; // the server does not answer a second one
         }
+        let sent = if conduct == Conduct::Own(Own::Exec) { desk.pin.queued() } else { request.bytes() };
+        self.pair.intend(sent);
         let seq = client.issue();
         if matches!(conduct, Conduct::Own(Own::Subscribe(_) | Own::Unsubscribe(_))) {
             client.unmute(seq);
