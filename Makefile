@@ -1,10 +1,11 @@
 # The commands of the README. Each does its own set-up and says so.
 
-.PHONY: demo test check bench sim fuzz setup peers deny
+.PHONY: demo test check bench sim torture fuzz setup peers deny
 
 export CARGO_TERM_PROGRESS_WHEN ?= never
 FUZZ_SECONDS ?= 30
 SIM_SEEDS ?= 100000
+TORTURE_SECONDS ?= 60
 
 # What is missing of redis-server and redis-tools is installed with apt, as root or with sudo.
 setup:
@@ -39,6 +40,12 @@ bench: setup
 # The simulator for longer than `make test` runs it.
 sim:
 	INTERLAY_SIM_SEEDS=$(SIM_SEEDS) cargo test --release -p interlay-routing --test sim -- --nocapture
+
+# The torture tests for longer than `make test` runs them: TORTURE_SECONDS for each scenario, the choices of TORTURE_SEED.
+torture: setup
+	cargo build -p interlay
+	INTERLAY_TORTURE_SECONDS=$(TORTURE_SECONDS) $(if $(TORTURE_SEED),INTERLAY_SEED=$(TORTURE_SEED)) \
+	    cargo test -p interlay-tests --test torture -- --nocapture --test-threads 1 $(TORTURE)
 
 # Needs a nightly toolchain, for the sanitizer.
 fuzz:

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::admin::{self, Answer};
 use crate::conn::Conn;
+use crate::equal::{assert_equal, digest};
 use crate::eventually::eventually;
 use crate::port::free_port;
 use crate::program::output;
@@ -230,8 +231,30 @@ impl Interlay {
         assert_eq!(answer.code, 200, "{policy}: {}", answer.body);
     }
 
-    /// Waits until the secondary has answered every effect.
+    /// Waits until the secondary has answered every effect, and every key that may differ is copied.
     pub fn settled(&self) {
+        eventually("every effect is answered and every dirty key is copied", || {
+            let status = self.status();
+            let none = ["lag_effects", "dirty_keys", "copies_under_way"].iter().all(|name| status[name] == 0);
+            none && status["sweeping"] == false && status["suspect"] == false
+        });
+    }
+
+    /// Waits until all is settled; then both servers must hold the same.
+    ///
+    /// # Panics
+    ///
+    /// If they do not, with the keys that differ.
+    pub fn assert_equal(&self, source: &Server, target: &Server) {
+        self.settled();
+        // A copied key's deadline is off by as long as the authority took to tell its time to live.
+        if self.number("repairs") == 0 || digest(source) != digest(target) {
+            assert_equal(source, target);
+        }
+    }
+
+    /// Waits until the secondary has answered every effect; keys may be dirty.
+    pub fn answered(&self) {
         eventually("the secondary has answered every effect", || self.number("lag_effects") == 0);
     }
 
@@ -368,6 +391,10 @@ impl Interlay {
 
 impl Drop for Interlay {
     fn drop(&mut self) {
+        if std::thread::panicking() && self.child.is_some() {
+            let status = admin::ask(self.admin_port, "GET", "/api/v1/status", "");
+            eprintln!("the interlay's status: {}", status.map_or_else(String::new, |answer| answer.body));
+        }
         let died = self.child.as_mut().is_some_and(|child| child.try_wait().is_ok_and(|status| status.is_some()));
         self.kill();
         let log = self.log();

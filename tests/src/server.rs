@@ -1,8 +1,7 @@
 //! A real `redis-server` of a test's own.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::LazyLock;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -28,6 +27,8 @@ pub enum Data {
 /// It persists nothing by itself, and DEBUG is allowed.
 #[derive(Debug)]
 pub struct Server {
+    program: PathBuf,
+    has_debug_switch: bool,
     port: u16,
     args: Vec<String>,
     folder: TempDir,
@@ -48,16 +49,27 @@ impl Server {
     /// If there is no `redis-server`, or it refuses to start; its log says why.
     #[must_use]
     pub fn with_args(args: &[&str]) -> Self {
+        Self::of(Path::new("redis-server"), args)
+    }
+
+    /// Starts a server from a given program.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such program, or it refuses to start; its log says why.
+    #[must_use]
+    pub fn of(program: &Path, args: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let args = args.iter().map(|arg| (*arg).to_owned()).collect();
-        let mut server = Self { port: 0, args, folder, child: None };
+        let mut server =
+            Self { program: program.to_owned(), has_debug_switch: has_debug_switch(program), port: 0, args, folder, child: None };
         for _ in 0..ATTEMPTS {
             server.port = free_port();
             if server.run() {
                 return server;
             }
         }
-        panic!("redis-server does not start: {}", server.log());
+        panic!("{} does not start: {}", program.display(), server.log());
     }
 
     /// The port.
@@ -163,10 +175,10 @@ impl Server {
     /// Starts the process on the present port; false if it ends at once.
     fn run(&mut self) -> bool {
         let log = std::fs::File::create(self.folder.path().join("log")).expect("a log file");
-        let mut command = Command::new("redis-server");
+        let mut command = Command::new(&self.program);
         command.args(["--bind", "127.0.0.1", "--port", &self.port.to_string(), "--save", "", "--appendonly", "no"]);
         command.arg("--dir").arg(self.folder.path());
-        if *HAS_DEBUG_SWITCH {
+        if self.has_debug_switch {
             command.args(["--enable-debug-command", "yes"]);
         }
         command.args(&self.args).stdin(Stdio::null()).stderr(Stdio::null()).stdout(log);
@@ -200,9 +212,9 @@ fn answers_as(port: u16, pid: u32) -> bool {
 }
 
 /// DEBUG is off by default, and has a switch, since Redis 7.
-static HAS_DEBUG_SWITCH: LazyLock<bool> = LazyLock::new(|| {
-    let version = Command::new("redis-server").arg("--version").output().expect("redis-server is installed");
+fn has_debug_switch(program: &Path) -> bool {
+    let version = Command::new(program).arg("--version").output().expect("redis-server is installed");
     let version = String::from_utf8_lossy(&version.stdout).into_owned();
     let major = version.split("v=").nth(1).and_then(|rest| rest.split('.').next()).and_then(|major| major.parse::<u32>().ok());
     major.is_some_and(|major| major >= 7)
-});
+}

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use interlay_tests::{Conn, Data, Interlay, Launch, Pair, Said, Server, assert_equal, eventually, free_port, text};
+use interlay_tests::{Conn, Data, Interlay, Launch, Pair, Said, Server, assert_equal, digest, eventually, free_port, text};
 use serde_json::{Value, json};
 
 #[test]
@@ -17,7 +17,13 @@ fn status_has_the_fields_that_users_build_upon() {
         ("target_read_percent", json!(0)),
         ("clients", json!(1)),
         ("lag_effects", json!(0)),
+        ("lag_ms", json!(0)),
+        ("on_lag", json!("fold")),
+        ("behind", Value::Null),
         ("dirty_keys", json!(0)),
+        ("sweeping", json!(false)),
+        ("repair_paused_for", Value::Null),
+        ("copies_under_way", json!(0)),
         ("mismatches", json!(0)),
         ("repairs", json!(0)),
         ("error_keys", json!(0)),
@@ -73,6 +79,9 @@ fn metrics_are_prometheus_text() {
         ("interlay_effects_agreed_total", "10"),
         ("interlay_dirty_keys", "0"),
         ("interlay_lag_effects", "0"),
+        ("interlay_lag_seconds", "0"),
+        ("interlay_error_keys", "0"),
+        ("interlay_writes_by_effect_total{kind=\"verbatim\"}", "10"),
         ("interlay_lane_connected{side=\"source\"}", "1"),
         ("interlay_lane_connected{side=\"target\"}", "1"),
         ("interlay_authority{side=\"source\"}", "1"),
@@ -90,6 +99,8 @@ fn admin_port_says_what_is_wrong_with_a_request() {
         (pair.interlay.put("/api/v1/traffic", &json!({"percent": 5})), 400),
         (pair.interlay.put("/api/v1/policy", &json!({"policy": "both"})), 400),
         (pair.interlay.put("/api/v1/policy", &json!({"policy": "x".repeat(2000)})), 413),
+        (pair.interlay.put("/api/v1/repair", &json!({"everything": true})), 400),
+        (pair.interlay.get("/api/v1/errors?limit=some"), 400),
         (pair.interlay.put("/api/v1/status", &json!({})), 405),
         (pair.interlay.get("/api/v1/nothing"), 404),
     ];
@@ -125,6 +136,143 @@ fn cli_shows_what_it_has_changed() {
     for line in ["policy                best-effort", "target reads          30 %", "phase                 mirroring"] {
         assert!(status.lines().any(|row| row == line), "{line:?} in\n{status}");
     }
+}
+
+// === Repair ===
+
+/// Fills a server with keys of all types, some of which expire in a while.
+fn fill(server: &Server, prefix: &str, keys: usize) {
+    let mut pipeline = redis::pipe();
+    for n in 0..keys {
+        let key = format!("{prefix}:{n}");
+        match n % 6 {
+            0 => pipeline.cmd("SET").arg(&key).arg(n),
+            1 => pipeline.cmd("RPUSH").arg(&key).arg(n).arg("b").arg("c"),
+            2 => pipeline.cmd("SADD").arg(&key).arg(n).arg("b").arg("c"),
+            3 => pipeline.cmd("HSET").arg(&key).arg(n).arg("b").arg("c").arg("d"),
+            4 => pipeline.cmd("ZADD").arg(&key).arg(n).arg("b").arg(1.5).arg("c"),
+            _ => pipeline.cmd("XADD").arg(&key).arg("1-1").arg("a").arg(n),
+        };
+        if n % 5 == 0 {
+            pipeline.cmd("EXPIRE").arg(&key).arg(10_000);
+        }
+    }
+    pipeline.exec(&mut server.client()).expect("keys of every type");
+}
+
+#[test]
+fn repair_of_all_makes_the_sides_equal_whatever_was_there() {
+    let (source, target) = (Server::start(), Server::start());
+    fill(&source, "key", 2_000);
+    // Some of the same name and another type, and some that the source does not have.
+    fill(&target, "key", 5);
+    target.call(["RENAME", "key:1", "key:2"]);
+    fill(&target, "other", 700);
+    assert_ne!(digest(&source), digest(&target));
+
+    let interlay = Interlay::mirroring(&source, &target).start();
+    let said = interlay.cli(&["repair", "--all"]);
+    assert!(said.code == 0 && said.stdout.starts_with("no key is dirty; ") && said.stderr.is_empty(), "{said:?}");
+    assert_eq!(digest(&source), digest(&target));
+    let status = interlay.status();
+    assert_eq!((&status["dirty_keys"], &status["sweeping"], &status["suspect"]), (&json!(0), &json!(false), &json!(false)), "{status:#}");
+    assert!(interlay.number("repairs") >= 2_000);
+}
+
+#[test]
+fn error_keys_are_listed_with_the_reason_until_they_can_be_copied() {
+    let (source, target) = (Server::start(), Server::start());
+    for key in [&b"counter"[..], b"\xff\0"] {
+        source.call([&b"SET"[..], key, b"5"]);
+    }
+    target.call(["ACL", "SETUSER", "default", "-restore"]);
+    let interlay = Interlay::mirroring(&source, &target).start();
+    for key in [&b"counter"[..], b"\xff\0"] {
+        // The target has no 5 to add to.
+        assert_eq!(interlay.conn().call([&b"INCR"[..], key]), b":6\r\n");
+    }
+    let said = interlay.cli(&["repair"]);
+    assert!(said.code == 1 && said.stderr.starts_with("2 keys cannot be copied") && said.stderr.contains("NOPERM"), "{said:?}");
+    assert!(said.stderr.contains(r#"key "counter": "#) && said.stderr.contains(r#"key b"\xff\x00": "#), "{said:?}");
+
+    let status = interlay.status();
+    assert_eq!((&status["error_keys"], &status["dirty_keys"], &status["mismatches_by_command"]["incr"]), (&json!(2), &json!(2), &json!(2)));
+    let listed = interlay.cli(&["errors", "--json"]);
+    let lines: Vec<Value> = listed.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let keys: Vec<_> = lines.iter().map(|line| (line["key"].as_str(), line["key_base64"].as_str())).collect();
+    assert_eq!((listed.code, lines.len()), (0, 2), "{listed:?}");
+    assert!(keys.contains(&(Some("counter"), Some("Y291bnRlcg=="))) && keys.contains(&(None, Some("/wA="))), "{keys:?}");
+    assert!(lines.iter().all(|line| line["reason"].as_str().is_some_and(|reason| reason.starts_with("NOPERM"))), "{lines:?}");
+    assert_eq!(interlay.cli(&["errors", "--limit", "1"]).stdout.lines().count(), 3, "a head, one key, and how many more");
+
+    target.call(["ACL", "SETUSER", "default", "+restore"]);
+    let said = interlay.cli(&["repair", "--json"]);
+    let status: Value = serde_json::from_str(&said.stdout).unwrap();
+    assert_eq!((said.code, &status["dirty_keys"], &status["error_keys"]), (0, &json!(0), &json!(0)), "{status:#}");
+    assert_eq!(interlay.cli(&["errors"]).stdout.trim_end(), "every key can be copied");
+    assert_equal(&source, &target);
+}
+
+#[test]
+fn repair_without_a_target_is_refused() {
+    let source = Server::start();
+    let interlay = Interlay::passthrough(&source).start();
+    let said = interlay.cli(&["repair"]);
+    assert!(said.code == 1 && said.stderr.contains("there is no target"), "{said:?}");
+}
+
+// === A target slower than the writes ===
+
+/// Writes of one client, more than the target's queue takes.
+const WRITES: usize = 2_000;
+
+/// A pair with a small queue, whose target is frozen, and a client that has sent [`WRITES`].
+fn slow_target(on_lag: &str) -> (Pair, Conn) {
+    let args = ["--on-lag", on_lag, "--effect-queue-bytes-max", "64KiB", "--effect-timeout-ms", "0"];
+    let pair = Pair::with_warnings("source-authoritative", &args);
+    pair.target.freeze();
+    let mut conn = pair.interlay.conn();
+    let value = "v".repeat(500);
+    conn.send((0..WRITES).flat_map(|n| Conn::encode(["SET", &n.to_string(), &value])).collect::<Vec<_>>());
+    (pair, conn)
+}
+
+/// What the status says of a target that is behind.
+fn behind(pair: &Pair) -> String {
+    pair.interlay.status()["behind"].as_str().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn throttled_clients_wait_for_a_slow_target_and_no_key_gets_dirty() {
+    let (pair, mut conn) = slow_target("throttle");
+    eventually("the status says that clients wait", || behind(&pair).ends_with("clients wait for it"));
+    let replied = pair.interlay.number("counters.writes");
+    assert!(replied > 0 && replied < 500, "{replied} writes got through");
+    pair.target.thaw();
+    assert!((0..WRITES).all(|_| conn.reply() == b"+OK\r\n"));
+    pair.assert_in_step();
+    assert_eq!((pair.interlay.number("counters.skipped_full"), pair.interlay.number("repairs")), (0, 0));
+    assert_eq!(behind(&pair), "");
+}
+
+#[test]
+fn throttled_clients_do_not_wait_for_a_target_that_is_lost() {
+    let (mut pair, mut conn) = slow_target("throttle");
+    eventually("the status says that clients wait", || behind(&pair).ends_with("clients wait for it"));
+    pair.target.kill();
+    assert!((0..WRITES).all(|_| conn.reply() == b"+OK\r\n"));
+}
+
+#[test]
+fn effects_that_a_slow_target_cannot_take_become_dirty_keys_that_are_copied() {
+    let (pair, mut conn) = slow_target("fold");
+    assert!((0..WRITES).all(|_| conn.reply() == b"+OK\r\n"));
+    eventually("the status says that keys got dirty", || behind(&pair).ends_with("became dirty keys"));
+    assert!(pair.interlay.number("dirty_keys") > 1_000);
+    pair.target.thaw();
+    let said = pair.interlay.cli(&["repair"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert_equal(&pair.source, &pair.target);
 }
 
 // === Configuration ===

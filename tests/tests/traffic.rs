@@ -8,6 +8,9 @@ use serde_json::json;
 
 const KEYS: usize = 400;
 
+/// A script that sets its key to its argument, which leaves the key dirty until it is copied.
+const SETS: &str = "return redis.call('SET', KEYS[1], ARGV[1])";
+
 fn key(number: usize) -> String {
     format!("key:{number}")
 }
@@ -76,9 +79,10 @@ fn growing_share_moves_no_key_back() {
 #[test]
 fn dirty_keys_are_read_on_the_source() {
     let pair = Pair::start("source-authoritative");
+    pair.refuse_copies();
     let mut conn = pair.interlay.conn();
     conn.call(["MSET", "dirty", "old", "clean", "v"]);
-    assert_eq!(conn.call(["SETEX", "dirty", "1000", "new"]), b"+OK\r\n");
+    assert_eq!(conn.call(["EVAL", SETS, "1", "dirty", "new"]), b"+OK\r\n");
     pair.interlay.split(100);
     assert_eq!(conn.call(["GET", "dirty"]), b"$3\r\nnew\r\n");
     assert_eq!(conn.call(["MGET", "clean", "dirty"]), b"*2\r\n$1\r\nv\r\n$3\r\nnew\r\n");
@@ -184,7 +188,7 @@ fn read_on_the_target_gets_no_error_from_the_unrepeatable_write_pipelined_behind
     pair.interlay.split(100);
     for number in 0..KEYS {
         let key = key(number);
-        let replies = conn.pipeline(&[Conn::encode(["GET", &key]), Conn::encode(["SETEX", &key, "100", "w"])]);
+        let replies = conn.pipeline(&[Conn::encode(["GET", &key]), Conn::encode(["EVAL", SETS, "1", &key, "w"])]);
         assert_eq!([text(&replies[0]), text(&replies[1])], [text(b"$1\r\nv\r\n"), text(b"+OK\r\n")], "{key}");
     }
     assert_eq!(pair.interlay.number("counters.target_reads"), KEYS as u64);
@@ -194,13 +198,16 @@ fn read_on_the_target_gets_no_error_from_the_unrepeatable_write_pipelined_behind
 fn unlink_of_very_many_keys_counts_them_all_while_another_key_is_dirty() {
     const MANY: usize = 50_000;
     let pair = Pair::start("source-authoritative");
+    pair.refuse_copies();
     let mut conn = pair.interlay.conn();
-    assert_eq!(conn.call(["SETEX", "dirty", "1000", "v"]), b"+OK\r\n");
+    assert_eq!(conn.call(["EVAL", SETS, "1", "dirty", "v"]), b"+OK\r\n");
     let keys: Vec<_> = (0..MANY).map(key).collect();
     let mset = ["MSET"].into_iter().chain(keys.iter().flat_map(|key| [&**key, "v"]));
     assert_eq!(conn.call(mset), b"+OK\r\n");
     let unlink = ["UNLINK"].into_iter().chain(keys.iter().map(|key| &**key));
     assert_eq!(text(&conn.call(unlink)), format!(":{MANY}\\r\\n"));
-    pair.settled();
+    pair.interlay.answered();
     assert_eq!((pair.interlay.number("dirty_keys"), pair.target.call(["DBSIZE"])), (1, b":0\r\n".to_vec()));
+    pair.take_copies();
+    pair.assert_in_step();
 }

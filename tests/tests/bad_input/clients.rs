@@ -114,9 +114,11 @@ fn early_replies_of_a_client_are_bounded_as_the_others_are() {
     let pid = pair.interlay.pid();
     let mut writer = pair.interlay.conn();
     assert_eq!(writer.call(["SET", "clean", "v"]), b"+OK\r\n");
-    // A relative expiry leaves its key dirty, so that it is read on the authority.
-    assert_eq!(writer.call(["SET", "dirty", &"x".repeat(MIB as usize), "EX", "1000"]), b"+OK\r\n");
-    pair.settled();
+    // A script leaves its key dirty, so that it is read on the authority.
+    pair.refuse_copies();
+    let sets = "return redis.call('SET', KEYS[1], ARGV[1])";
+    assert_eq!(writer.call(["EVAL", sets, "1", "dirty", &"x".repeat(MIB as usize)]), b"+OK\r\n");
+    pair.interlay.answered();
     pair.interlay.split(100);
     pair.target.freeze();
     let before = usage::bytes(pid, "VmHWM");

@@ -6,7 +6,7 @@
 
 use std::net::Shutdown;
 
-use interlay_tests::{Conn, Interlay, Launch, Server, assert_equal, text};
+use interlay_tests::{Conn, Interlay, Launch, Server, text};
 
 /// The password of [`Twins::with_password`].
 pub(crate) const PASSWORD: &str = "sesame";
@@ -70,12 +70,12 @@ impl Twins {
 
     /// Asserts that both servers behind the interlay hold the same.
     pub(crate) fn assert_in_step(&self) {
-        self.interlay.settled();
+        self.interlay.answered();
         if self.has_password {
             let mut conn = self.source.conn();
             conn.pipeline(&[Conn::encode(["AUTH", PASSWORD]), Conn::encode(["CONFIG", "SET", "requirepass", ""])]);
         }
-        assert_equal(&self.source, &self.target);
+        self.interlay.assert_equal(&self.source, &self.target);
     }
 }
 

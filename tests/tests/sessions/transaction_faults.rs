@@ -42,8 +42,7 @@ fn source_authoritative_clients_do_not_notice_that_the_target_is_killed() {
     eventually("the target is back", || interlay.status()["target"]["connected"] == true);
     transactions(interlay, "d", 3);
     load.stop_without_errors();
-    pair.settled();
-    // New keys are mirrored again.
+    pair.assert_equal();
     assert_eq!(pair.target.call(["LLEN", "ds"]), b":3\r\n");
     assert_eq!(pair.target.call(["GET", "d"]), b"$1\r\n6\r\n");
 }
@@ -80,4 +79,5 @@ fn both_required_exec_is_refused_before_the_source_sees_it_while_the_target_is_d
         assert_eq!(text(&replies[2]), r"*1\r\n+OK\r\n");
     }
     assert_eq!(pair.target.call(["GET", "other"]), b"$1\r\nv\r\n");
+    pair.assert_equal();
 }

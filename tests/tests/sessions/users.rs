@@ -186,9 +186,9 @@ fn consumers_of_another_user_share_queues_with_the_lane_s() {
     let mut got = [words(&mine.reply())[1].clone(), words(&other.reply())[1].clone()];
     got.sort();
     assert_eq!(got, ["1", "2"]);
-    // A pop that has waited on a connection of its own has no place in the lane's order: its key is known to differ.
-    pair.settled();
-    assert_eq!((pair.interlay.number("dirty_keys"), pair.interlay.number("mismatches")), (1, 0));
+    // A pop that has waited on a connection of its own has no place in the lane's order: its key is copied.
+    pair.assert_in_step();
+    assert!(pair.interlay.number("repairs") >= 1, "{:#}", pair.interlay.status());
 }
 
 #[test]
