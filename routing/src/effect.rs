@@ -80,6 +80,13 @@ impl Effect {
         self.crosses_dbs() || self.survives_an_error()
     }
 
+    /// Whether the write may have changed something although its reply is this error: PFADD and PFMERGE do, up to where they
+    /// find a value corrupted.
+    #[must_use]
+    pub fn survives(self, error: &[u8]) -> bool {
+        self.survives_an_error() || error.starts_with(b"-INVALIDOBJ")
+    }
+
     /// Whether the write may have changed something although its reply is an error.
     #[must_use]
     pub fn survives_an_error(self) -> bool {

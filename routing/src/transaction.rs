@@ -43,7 +43,7 @@ pub(crate) fn parts<'a>(
         // Of a command that nobody knows the error is expected.
         let unknown = conduct == Conduct::Lane(Work::Unknown);
         let found_nothing = waits && kind == ReplyKind::Nil && !makes_a_consumer(request);
-        let happened = if failed { !unknown && effect.survives_an_error() } else { !found_nothing };
+        let happened = if failed { !unknown && effect.survives(reply) } else { !found_nothing };
         if effect != Effect::Nothing && happened {
             parts.push(Part { db, request, effect, reply, waits });
         }

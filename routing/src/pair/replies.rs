@@ -113,7 +113,7 @@ impl LanePair {
             Job::Unknown if failed || !self.has_target => clients.reply(asked.ticket, reply, true),
             Job::Unknown => self.known_after_all(asked.ticket, reply, clients),
             Job::Write { effect, confirms } => {
-                if failed && !effect.survives_an_error() {
+                if failed && !effect.survives(reply) {
                     clients.reply(asked.ticket, reply, true);
                 } else {
                     self.written(asked, effect, confirms, reply, clients);
