@@ -70,7 +70,9 @@ fn writes_that_depend_on_chance_or_the_clock_are_mirrored() {
         let reply = conn.call(line.split(' '));
         assert!(!is_error(&reply), "{line}: {}", text(&reply));
     }
-    pair.assert_in_step();
+    // Deadlines may be a millisecond apart; of those the digest says nothing.
+    pair.settled();
+    assert_eq!((pair.interlay.number("mismatches"), digest(&pair.source)), (0, digest(&pair.target)));
     assert_eq!(pair.target.call(["DBSIZE"]), b":3\r\n");
 }
 
