@@ -224,16 +224,21 @@ pub(crate) fn errand(store: &mut Store, db: u32, args: &[&[u8]], format: u8, ser
             Some(Value::List(list)) => Reply::Array(page(list.iter().cloned().map(Reply::Bulk), from, to)),
             Some(_) => Reply::WRONG_TYPE,
         },
-        // As of a table of one bucket an element, in their order.
+        // As of a table of 64 buckets: an element stays in its own, whatever comes and goes.
         [b"SSCAN", key, cursor, b"COUNT", count] => {
             let set = match item(key).map(|item| &item.value) {
                 None => Set::new(),
                 Some(Value::Set(set)) => set.clone(),
                 Some(_) => return Some(Reply::WRONG_TYPE),
             };
-            let (cursor, count) = (number(cursor).unwrap_or_default() as usize, number(count).unwrap_or(1) as usize);
-            let next = if cursor + count < set.len() { cursor + count } else { 0 };
-            let found = set.into_iter().skip(cursor).take(count).map(Reply::Bulk).collect();
+            let (mut at, count) = (number(cursor).unwrap_or_default() as usize, number(count).unwrap_or(1) as usize);
+            let bucket = |element: &[u8]| element.iter().map(|byte| usize::from(*byte)).sum::<usize>() % 64;
+            let mut found = Vec::new();
+            while at < 64 && found.len() < count {
+                found.extend(set.iter().filter(|element| bucket(element) == at).cloned().map(Reply::Bulk));
+                at += 1;
+            }
+            let next = if at < 64 { at } else { 0 };
             Reply::Array(vec![Reply::Bulk(next.to_string().into_bytes()), Reply::Array(found)])
         }
         [b"SETRANGE", key, at, bytes] => {
