@@ -55,6 +55,17 @@ enum Stage {
     Failed,
 }
 
+/// Whether the functions may differ, which are no key and are copied all at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Functions {
+    /// They do not.
+    Clean,
+    /// They may.
+    Dirty,
+    /// They may, until their copy is confirmed.
+    Copied,
+}
+
 type Named = IndexMap<Box<[u8]>, Stage>;
 
 /// One bit a bucket; empty until the first bit is set.
@@ -135,6 +146,7 @@ pub struct DirtySet {
     /// How many there are on either side; 0 if that is not known.
     databases: u32,
     by_db: BTreeMap<u32, Named>,
+    names_lost: u64,
     keys: usize,
     bytes: usize,
     /// Keys that wait to be copied.
@@ -149,8 +161,8 @@ pub struct DirtySet {
     folded: Buckets,
     /// Buckets whose keys a scan of both sides is naming.
     scanned: Buckets,
-    /// The functions, which are no key, may differ.
-    functions: bool,
+    /// The functions, which are no key.
+    functions: Functions,
     /// What of all this outlives the process.
     intent: Option<Intent>,
 }
@@ -163,6 +175,7 @@ impl DirtySet {
             limits,
             databases: 0,
             by_db: BTreeMap::new(),
+            names_lost: 0,
             keys: 0,
             bytes: 0,
             waiting: 0,
@@ -172,7 +185,7 @@ impl DirtySet {
             named: Box::default(),
             folded: Buckets::default(),
             scanned: Buckets::default(),
-            functions: false,
+            functions: Functions::Clean,
             intent: None,
         }
     }
@@ -191,7 +204,7 @@ impl DirtySet {
     /// Whether every key is clean, and every copy confirmed.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.is_empty() && self.unconfirmed.is_empty() && !self.functions
+        self.is_empty() && self.unconfirmed.is_empty() && self.functions == Functions::Clean
     }
 
     /// Keys held by name.
@@ -210,6 +223,12 @@ impl DirtySet {
     #[must_use]
     pub fn buckets(&self) -> usize {
         self.folded.count + self.scanned.count
+    }
+
+    /// How often keys have lost their names, or got another database.
+    #[must_use]
+    pub fn names_lost(&self) -> u64 {
+        self.names_lost
     }
 
     /// Whether `key` of database `db` may differ.
@@ -308,20 +327,27 @@ impl DirtySet {
         }
     }
 
+    /// What is known of the functions.
+    #[must_use]
+    pub fn functions(&self) -> Functions {
+        self.functions
+    }
+
     /// The functions may differ.
     pub fn mark_functions(&mut self) {
-        self.functions = true;
+        self.functions = Functions::Dirty;
     }
 
-    /// The functions were copied.
+    /// A copy of the functions is put onto the secondary's lane now.
     pub fn functions_copied(&mut self) {
-        self.functions = false;
+        self.functions = Functions::Copied;
     }
 
-    /// Whether the functions may differ.
-    #[must_use]
-    pub fn has_functions(&self) -> bool {
-        self.functions
+    /// The secondary has confirmed that copy: it counts if they were not marked since.
+    pub fn functions_confirmed(&mut self) {
+        if self.functions == Functions::Copied {
+            self.functions = Functions::Clean;
+        }
     }
 
     /// Marks `key` whatever its database: for commands that reach into another one.
@@ -348,6 +374,7 @@ impl DirtySet {
 
     /// Both sides have dropped all keys of `db`. Folded buckets stay: they may stand for keys of other databases.
     pub fn flushed_db(&mut self, db: u32) {
+        self.names_lost += 1;
         let gone = self.by_db.remove(&db).unwrap_or_default();
         self.keys -= gone.len();
         self.waiting -= gone.values().filter(|stage| **stage == Stage::Waits).count();
@@ -366,6 +393,7 @@ impl DirtySet {
 
     /// Both sides have swapped databases `a` and `b`. Copies under way are of what was there before.
     pub fn swapped(&mut self, a: u32, b: u32) {
+        self.names_lost += 1;
         let (mut of_a, mut of_b) = (self.by_db.remove(&a), self.by_db.remove(&b));
         for stage in of_a.iter_mut().chain(&mut of_b).flat_map(|keys| keys.values_mut()) {
             if *stage != Stage::Waits {
@@ -380,6 +408,7 @@ impl DirtySet {
     }
 
     fn forget_names(&mut self) {
+        self.names_lost += 1;
         self.by_db = BTreeMap::new();
         self.named.fill(0);
         self.keys = 0;

@@ -201,6 +201,15 @@ impl Keys {
         self.named(request).for_each(|(key, _)| repairs.hurry(db, key));
     }
 
+    /// Calls `see` with each key that the request writes; false if they cannot be told, or there are none.
+    pub(crate) fn each_written(&mut self, request: Request<'_>, see: impl FnMut(&[u8])) -> bool {
+        if self.writes_none(request) {
+            return false;
+        }
+        self.named(request).filter(|(_, access)| *access == Access::Write).map(|(key, _)| key).for_each(see);
+        true
+    }
+
     /// Whether it cannot be told which keys the request writes, or there are none.
     pub(crate) fn writes_none(&mut self, request: Request<'_>) -> bool {
         !self.find(request) || self.refs.iter().all(|key| key.access != Access::Write)

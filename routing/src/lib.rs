@@ -38,7 +38,7 @@ pub use answer::Answer;
 pub use clock::{Clock, Now};
 pub use conduct::{Catalog, Conduct, Own, Refused, SessionCommand, TimeoutAt, Topic, Work};
 pub use counters::Counters;
-pub use dirty::{DirtyLimits, DirtySet};
+pub use dirty::{DirtyLimits, DirtySet, Functions};
 pub use effect::{Effect, Extent, Why};
 pub use intent::{INTENT_WORDS, IntentStore, MemoryStore};
 pub use lane::{Abilities, NO_CLIENT, Session, Ticket};

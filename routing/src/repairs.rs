@@ -63,6 +63,13 @@ pub(crate) enum Step {
     Restore,
 }
 
+/// How often a side was connected or lost or has changed its role, and how often dirty keys have lost their names or databases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Era {
+    pub(crate) connections: u64,
+    pub(crate) names: u64,
+}
+
 /// A copy under way.
 #[derive(Debug)]
 pub(crate) struct Flight {
@@ -77,8 +84,8 @@ pub(crate) struct Flight {
     pub(crate) asked_ms: u64,
     /// It goes in pieces.
     pub(crate) in_pieces: bool,
-    /// Which [`Repairs::connections`] it was begun with.
-    pub(crate) connections: u64,
+    /// What it was begun in: in another one it counts for nothing.
+    pub(crate) era: Era,
 }
 
 /// A key whose copy keeps failing.
@@ -146,11 +153,10 @@ impl Repairs {
 
     // === Under way ===
 
-    pub(crate) fn begin(&mut self, (db, key): KeyAt, step: Step, now_ms: u64) -> u32 {
+    pub(crate) fn begin(&mut self, (db, key): KeyAt, step: Step, now_ms: u64, era: Era) -> u32 {
         self.pace.began();
         self.next = self.next.wrapping_add(1);
-        let connections = self.connections;
-        let flight = Flight { db, key, step, bytes: 0, bytes_in_all: 0, asked_ms: now_ms, in_pieces: false, connections };
+        let flight = Flight { db, key, step, bytes: 0, bytes_in_all: 0, asked_ms: now_ms, in_pieces: false, era };
         self.flights.insert(self.next, flight);
         self.next
     }

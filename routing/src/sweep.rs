@@ -8,7 +8,11 @@
 //! through Interlay, and marked by name where it is written; or, in a sweep of everything, where the secondary is scanned: an
 //! effect may have met a key there that the authority did not have.
 
-use crate::dirty::Buckets;
+use interlay_resp::Request;
+
+use crate::dirty::{Buckets, bucket_of};
+use crate::effect::Effect;
+use crate::keys::Keys;
 
 /// Keys that a server looks at for one reply.
 pub(crate) const COUNT: &str = "512";
@@ -61,6 +65,17 @@ impl Sweep {
             then: Vec::new(),
             forgotten_before,
             databases,
+        }
+    }
+
+    /// A write goes onto the secondary's lane without making its keys dirty.
+    pub(crate) fn sees(&mut self, keys: &mut Keys, request: Request<'_>, effect: Effect) {
+        // In a sweep of buckets what is written is marked by name; and of what is emptied there is nothing.
+        if !self.everything || effect.settles() || effect == Effect::Broadcast {
+            return;
+        }
+        if !keys.each_written(request, |key| self.written.insert(bucket_of(key))) {
+            self.written.fill();
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use interlay_routing::command::CommandTable;
-use interlay_routing::{Behind, Catalog, ChangeRefused, ErrorKey, Now, OnLag, Policy, Side, Split, Watch};
+use interlay_routing::{Behind, Catalog, ChangeRefused, ErrorKey, Functions, Now, OnLag, Policy, Side, Split, Watch};
 use tokio::sync::oneshot;
 
 use super::{LaneEnd, Plane};
@@ -299,8 +299,11 @@ impl Plane {
             on_lag: pair.on_lag(),
             behind: self.behind(),
             // A key is not believed clean before its copy is confirmed.
-            dirty_keys: (dirty.keys() + dirty.buckets() + dirty.unconfirmed() + pair.unplaced() + usize::from(dirty.has_functions()))
-                as u64,
+            dirty_keys: (dirty.keys()
+                + dirty.buckets()
+                + dirty.unconfirmed()
+                + pair.unplaced()
+                + usize::from(dirty.functions() != Functions::Clean)) as u64,
             dirty_buckets: dirty.buckets() as u64,
             suspect: pair.is_suspect(),
             mismatches: pair.counters().mismatches,

@@ -20,13 +20,13 @@ use interlay_resp::{ReplyKind, Request};
 use super::{Clients, EXPIRY_WINDOW_MS, LanePair};
 use crate::answer::Answer;
 use crate::copy::{self, CopyError, Destination, Kind, Position};
-use crate::dirty::bucket_of;
+use crate::dirty::{Functions, bucket_of};
 use crate::effect::Effect;
 use crate::keys::view;
 use crate::lane::{Asked, Entry, Held, Job, NO_CLIENT, Session, Ticket};
 use crate::log::SHARE_FROM_BYTES;
 use crate::promise::{Bearer, behind_swap};
-use crate::repairs::{ErrorKey, Flight, KeyAt, Piece, Step};
+use crate::repairs::{Era, ErrorKey, Flight, KeyAt, Piece, Step};
 use crate::side::Side;
 use crate::sweep::{COUNT, Half, Sweep};
 use crate::transaction::elements;
@@ -67,6 +67,9 @@ const NAMED_AHEAD: usize = 4096;
 
 /// Wait before functions that could not be copied are copied again.
 const FUNCTIONS_AGAIN_MS: u64 = 1_000;
+
+/// What a server says that knows no functions, or lets the lane's user have none.
+const HAS_NO_FUNCTIONS: &[&[u8]] = &[b"-ERR unknown command", b"-ERR unknown subcommand", b"-NOPERM"];
 
 /// How often a server is asked for its time.
 const TIME_EVERY_MS: u64 = 10_000;
@@ -181,7 +184,8 @@ impl LanePair {
             }
             self.scratch.clear();
             interlay_resp::encode_request([&b"MEMORY"[..], b"USAGE", &key], &mut self.scratch);
-            let flight = self.repairs.begin((db, key), Step::Size, now_ms);
+            let era = self.era();
+            let flight = self.repairs.begin((db, key), Step::Size, now_ms, era);
             self.ask(self.authority, db, 1, Errand::Copy(flight));
         }
         self.sweep();
@@ -287,7 +291,10 @@ impl LanePair {
                     self.trim_lost(db, key);
                 }
             }
-            Errand::Functions | Errand::RestoreFunctions => self.functions_due_ms = 0,
+            Errand::Functions | Errand::RestoreFunctions => {
+                self.dirty.mark_functions();
+                self.functions_due_ms = 0;
+            }
             // The keys that it was about are lost with the lane's requests, or expire on a side that is down.
             Errand::Deadline { .. } => {}
             Errand::Time { .. } => self.time_due_ms = 0,
@@ -296,11 +303,20 @@ impl LanePair {
         }
     }
 
+    fn era(&self) -> Era {
+        Era { connections: self.repairs.connections, names: self.dirty.names_lost() }
+    }
+
     /// The authority has answered a step of a copy.
     fn copy_goes_on(&mut self, flight: u32, collected: &[u8], reply: &[u8], clients: &mut impl Clients) {
         let now_ms = self.clock.now().mono_ms;
+        let era = self.era();
         let Some(copy) = self.repairs.get(flight) else { return };
         let (db, step, asked_ms) = (copy.db, copy.step, copy.asked_ms);
+        if copy.era != era {
+            // The key may be dirty for what has come since, or be another one.
+            return self.give_up(flight);
+        }
         match step {
             Step::Size => {
                 self.repairs.pace.answered(asked_ms, now_ms);
@@ -405,12 +421,8 @@ impl LanePair {
         let (ttl, replies) = replies.split_at(ttl);
         let Some(deadline_ms) = self.deadline(ttl) else { return self.copy_failed(flight, ttl, clients) };
         let destination = self.destination();
-        let connections = self.repairs.connections;
         let Some(copy) = self.repairs.get(flight) else { return };
         let (db, is_first) = (copy.db, piece.at.is_start());
-        if copy.connections != connections {
-            return self.give_up(flight);
-        }
         match self.dirty.may_go_on(db, &copy.key, flight) {
             Some(true) => {}
             Some(false) => return self.undone(flight, false),
@@ -751,20 +763,6 @@ impl LanePair {
 
     // === Sweeps ===
 
-    /// A write goes onto the secondary's lane.
-    pub(super) fn sweep_sees(&mut self, request: Request<'_>, effect: Effect) {
-        let Some(sweep) = &mut self.sweep else { return };
-        if effect == Effect::SwapDb {
-            self.begin_sweep_anew();
-        } else if !sweep.everything || effect.settles() || effect == Effect::Broadcast {
-            // What is written is marked by name; or there is nothing of it.
-        } else if self.keys.writes_none(request) {
-            sweep.written.fill();
-        } else {
-            self.keys.copied(request).iter().for_each(|key| sweep.written.insert(bucket_of(key)));
-        }
-    }
-
     /// Asks for the next keys, if a sweep is wanted and those that it has named are nearly done with.
     fn sweep(&mut self) {
         if self.sweep.is_none() && (self.wants_sweep || self.dirty.needs_scan()) && !self.dirty.is_half_full() {
@@ -796,11 +794,10 @@ impl LanePair {
         }
     }
 
-    /// Asks for the authority's functions, if they may differ. They are marked until the secondary has them; a failure is tried
-    /// again after a while.
+    /// Asks for the authority's functions, if they may differ. What fails is tried again after a while.
     fn ask_functions(&mut self) {
         let now_ms = self.clock.now().mono_ms;
-        if !self.dirty.has_functions() || now_ms < self.functions_due_ms {
+        if self.dirty.functions() != Functions::Dirty || now_ms < self.functions_due_ms {
             return;
         }
         self.functions_due_ms = now_ms + FUNCTIONS_AGAIN_MS;
@@ -811,27 +808,24 @@ impl LanePair {
     }
 
     fn put_functions(&mut self, reply: &[u8]) {
-        let Some(payload) = bulk(reply) else {
-            // A server before 7.0 has none.
-            return self.dirty.functions_copied();
-        };
-        if !self.lanes[!self.authority].is_up() {
+        let has_none = HAS_NO_FUNCTIONS.iter().any(|start| reply.starts_with(start));
+        if !has_none && (bulk(reply).is_none() || !self.lanes[!self.authority].is_up()) {
             return;
         }
+        self.dirty.functions_copied();
+        let Some(payload) = bulk(reply) else { return self.dirty.functions_confirmed() };
         self.scratch.clear();
         interlay_resp::encode_request([&b"FUNCTION"[..], b"RESTORE", payload, b"FLUSH"], &mut self.scratch);
         let db = self.lanes[!self.authority].db().unwrap_or(0);
-        // What goes wrong with an effect from here on marks them anew, and is behind this copy or mended by it.
         self.ask(!self.authority, db, 1, Errand::RestoreFunctions);
     }
 
     fn functions_restored(&mut self, reply: &[u8]) {
-        let can_have_none = reply.starts_with(b"-ERR unknown command");
-        if !is_error(reply) || can_have_none {
-            self.dirty.functions_copied();
-            self.functions_due_ms = 0;
-        } else {
+        if is_error(reply) && !HAS_NO_FUNCTIONS.iter().any(|start| reply.starts_with(start)) {
             self.counters.repairs_failed += 1;
+            self.dirty.mark_functions();
+        } else {
+            self.dirty.functions_confirmed();
         }
     }
 

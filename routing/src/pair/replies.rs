@@ -270,9 +270,10 @@ impl LanePair {
         if let Some(key) = trimmed {
             self.follow_trim(session.db, &key);
         }
-        if self.sweep.is_some() {
-            let request = self.lanes[self.authority].log.front(len).to_vec();
-            self.sweep_sees(view(&request), effect);
+        if effect == Effect::SwapDb {
+            self.begin_sweep_anew();
+        } else if let Some(sweep) = &mut self.sweep {
+            sweep.sees(&mut self.keys, view(self.lanes[self.authority].log.front(len)), effect);
         }
     }
 

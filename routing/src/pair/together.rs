@@ -205,7 +205,13 @@ impl LanePair {
         for part in going.iter().filter(|part| part.effect.trims_later()) {
             self.follow_trim(part.db, part.request.arg(1).unwrap_or_default());
         }
-        going.iter().for_each(|part| self.sweep_sees(part.request, part.effect));
+        for part in &going {
+            if part.effect == Effect::SwapDb {
+                self.begin_sweep_anew();
+            } else if let Some(sweep) = &mut self.sweep {
+                sweep.sees(&mut self.keys, part.request, part.effect);
+            }
+        }
         if going.iter().any(|part| part.effect.crosses_dbs()) {
             self.crossing_until = self.counters.effects;
         }

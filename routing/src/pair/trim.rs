@@ -44,9 +44,6 @@ impl Trims {
 
     /// Whether the authority is to be asked about `key` now.
     fn begin(&mut self, db: u32, key: &[u8]) -> bool {
-        if self.streams >= REMEMBERED && self.pending == 0 {
-            *self = Self::default();
-        }
         let streams = self.by_db.entry(db).or_default();
         if !streams.contains_key(key) {
             streams.insert(key.into(), Trim::default());
@@ -61,19 +58,28 @@ impl Trims {
     /// The authority has told the first id of `key`: whether that is another one than before, and whether there was another
     /// entry since it was asked.
     fn end(&mut self, db: u32, key: &[u8], first: &[u8]) -> (bool, bool) {
-        let Some(trim) = self.by_db.get_mut(&db).and_then(|keys| keys.get_mut(key)) else { return (true, false) };
+        let Some(streams) = self.by_db.get_mut(&db) else { return (true, false) };
+        let Some(trim) = streams.get_mut(key) else { return (true, false) };
         self.pending -= usize::from(std::mem::take(&mut trim.asked));
         // Of an empty stream that tells nothing: every entry may have come and gone.
         let is_new = first.is_empty() || trim.first != first;
         trim.first.clear();
         trim.first.extend_from_slice(first);
-        (is_new, std::mem::take(&mut trim.again))
+        let again = std::mem::take(&mut trim.again);
+        // Those that the authority is being asked about are as many as its lane holds.
+        if self.streams > REMEMBERED && !again {
+            streams.remove(key);
+            self.streams -= 1;
+        }
+        (is_new, again)
     }
 }
 
 impl LanePair {
     /// The authority has added an entry to the stream `key`, and trimmed it as suits its layout.
     pub(super) fn follow_trim(&mut self, db: u32, key: &[u8]) {
+        // Its effect may be acknowledged before the trimming is known.
+        self.dirty.intend(key);
         if self.trims.begin(db, key) {
             self.scratch.clear();
             interlay_resp::encode_request([&b"XRANGE"[..], key, b"-", b"+", b"COUNT", b"1"], &mut self.scratch);
@@ -104,6 +110,7 @@ impl LanePair {
     }
 
     fn put_trim(&mut self, db: u32, key: &[u8], first: &[u8]) {
+        self.dirty.intend(key);
         self.scratch.clear();
         if first.is_empty() {
             interlay_resp::encode_request([&b"XTRIM"[..], key, b"MAXLEN", b"0"], &mut self.scratch);
