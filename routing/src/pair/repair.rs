@@ -152,7 +152,7 @@ impl LanePair {
             return;
         }
         self.ask_time();
-        if !self.clock.is_known(!self.authority) {
+        if !Side::BOTH.iter().all(|side| self.clock.is_known(*side)) {
             return; // when keys expire there cannot be told yet
         }
         self.ask_functions();
