@@ -81,11 +81,8 @@ fn write_that_fails_after_it_has_changed_something_is_mirrored() {
         conn.call(["SETRANGE", key, &(len - 4).to_string(), "===="]);
         let before = pair.source.call(["GET", key]);
         let add = Conn::encode(["PFADD", key].into_iter().chain(members.iter().map(String::as_str)));
-        let replies = if transaction {
-            conn.pipeline(&[Conn::encode(["MULTI"]), add, Conn::encode(["EXEC"])])
-        } else {
-            conn.pipeline(&[add])
-        };
+        let replies =
+            if transaction { conn.pipeline(&[Conn::encode(["MULTI"]), add, Conn::encode(["EXEC"])]) } else { conn.pipeline(&[add]) };
         assert!(text(replies.last().expect("a reply")).contains("INVALIDOBJ"));
         assert_ne!(pair.source.call(["GET", key]), before, "it has changed the value all the same");
     }
