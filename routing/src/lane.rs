@@ -14,7 +14,7 @@ use crate::order::Seq;
 use crate::pair::Errand;
 use crate::parked::Arrival;
 use crate::print::Print;
-use crate::transaction::elements;
+use crate::reply::{elements, is_nil};
 
 /// Names the request of a client that an answer belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +97,7 @@ impl Expect {
     /// What the authority's `reply` leads to expect of the secondary, which may speak another protocol.
     pub(crate) fn of(reply: &[u8], same_proto: bool) -> Self {
         match reply {
-            b"_\r\n" | b"$-1\r\n" | b"*-1\r\n" => Self::Nil,
+            _ if is_nil(reply) => Self::Nil,
             // These are written alike in both protocols.
             [b'+' | b'-' | b':' | b'$', ..] => Self::Same(Print::of(reply)),
             _ if same_proto => Self::Same(Print::of(reply)),
@@ -110,7 +110,7 @@ impl Expect {
     pub(crate) fn agrees(self, reply: &[u8], failed: bool) -> bool {
         match self {
             Self::Same(print) => Print::of(reply) == print,
-            Self::Nil => matches!(reply, b"_\r\n" | b"$-1\r\n" | b"*-1\r\n"),
+            Self::Nil => is_nil(reply),
             Self::NoError => !failed,
             Self::NoErrorAmong => reply.starts_with(b"*") && elements(reply, &Limits::default()).all(|(_, kind)| kind != ReplyKind::Error),
         }

@@ -11,12 +11,16 @@
 //! Whatever could leave the sides different marks keys in the dirty set. A dirty key's effects are not replayed, and
 //! it is not read on the secondary.
 
+mod copies;
 mod follow;
+mod functions;
 mod loss;
 mod obstacle;
+mod promises;
 mod repair;
 mod replies;
 mod report;
+mod sweeps;
 mod together;
 mod trim;
 mod waiting;

@@ -3,10 +3,11 @@
 //! In: the requests between MULTI and EXEC, back to back, and EXEC's reply. Out: a [`Part`] for each command that
 //! changed something, and the bytes that make the same changes at once on the other side.
 
-use interlay_resp::{Limits, ReplyKind, ReplyScan, ReplyScanner, Request};
+use interlay_resp::{Limits, ReplyKind, Request};
 
 use crate::conduct::{Catalog, Conduct, SessionCommand, Work};
 use crate::effect::Effect;
+use crate::reply::elements;
 use crate::rewrite::{Outcome, Substitute};
 
 /// One command that changed something, or may have.
@@ -63,22 +64,6 @@ fn is_frame(request: Request<'_>) -> bool {
 /// Whether a request that finds nothing may still have made its consumer known.
 fn makes_a_consumer(request: Request<'_>) -> bool {
     request.name().eq_ignore_ascii_case(b"xreadgroup")
-}
-
-/// The elements of an array's bytes, which a scanner has found to be whole. None of anything else.
-pub fn elements<'a>(reply: &'a [u8], limits: &Limits) -> impl Iterator<Item = (&'a [u8], ReplyKind)> {
-    let head = reply.iter().position(|byte| *byte == b'\n').map_or(reply.len(), |end| end + 1);
-    replies(if reply.first() == Some(&b'*') { reply.get(head..).unwrap_or_default() } else { &[] }, limits)
-}
-
-/// Replies that stand back to back.
-pub(crate) fn replies<'a>(mut rest: &'a [u8], limits: &Limits) -> impl Iterator<Item = (&'a [u8], ReplyKind)> {
-    std::iter::from_fn(move || {
-        let Ok(ReplyScan::Complete { len, kind }) = ReplyScanner::default().scan(rest, limits) else { return None };
-        let (element, behind) = rest.split_at(len);
-        rest = behind;
-        Some((element, kind))
-    })
 }
 
 /// One request, or several as one transaction, for the other side.

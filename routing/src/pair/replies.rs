@@ -12,9 +12,10 @@ use crate::effect::Effect;
 use crate::keys::{Keys, Place, view};
 use crate::lane::{Asked, Entry, Expect, Held, Job, Session, Ticket};
 use crate::policy::Policy;
+use crate::reply::elements;
 use crate::rewrite::{Outcome, carries_deadline, outcome};
 use crate::side::Side;
-use crate::transaction::{Repeat, elements};
+use crate::transaction::Repeat;
 
 impl LanePair {
     /// Takes bytes that a side's server has sent.

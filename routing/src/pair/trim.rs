@@ -12,8 +12,8 @@ use super::repair::Errand;
 use crate::effect::Effect;
 use crate::keys::view;
 use crate::lane::{Asked, Entry, Expect, Job, NO_CLIENT, Session};
+use crate::reply::{bulk, elements};
 use crate::rewrite::Rule;
-use crate::transaction::elements;
 
 /// Streams whose first ids are remembered. Of others the secondary is told every time.
 const REMEMBERED: usize = 1024;
@@ -92,7 +92,7 @@ impl LanePair {
         let Asked { len, session: Session { db, .. }, .. } = asked;
         let Some(key) = view(self.lanes[self.authority].log.front(len)).arg(1).map(<[u8]>::to_vec) else { return };
         let entry = elements(reply, &self.limits.resp).next().map(|(entry, _)| entry);
-        let first = entry.and_then(|entry| elements(entry, &self.limits.resp).next()).and_then(|(id, _)| super::repair::bulk(id));
+        let first = entry.and_then(|entry| elements(entry, &self.limits.resp).next()).and_then(|(id, _)| bulk(id));
         let first = first.unwrap_or_default();
         let (is_new, again) = self.trims.end(db, &key, first);
         let is_stream = reply.first() == Some(&b'*');

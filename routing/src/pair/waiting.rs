@@ -14,7 +14,8 @@ use crate::conduct::Work;
 use crate::effect::Effect;
 use crate::lane::{Asked, Entry, Job};
 use crate::parked::{Arrival, NewWaiter, Over, Waiter};
-use crate::transaction::{Part, elements};
+use crate::reply::{elements, is_nil};
+use crate::transaction::Part;
 
 /// What of an error tells that a key holds another type. Who waits already goes on waiting, as in Redis; unless it would
 /// have been moved there.
@@ -205,10 +206,6 @@ impl LanePair {
 /// Whether a command that waits moves what it takes to another key.
 pub(super) fn moves(request: Request<'_>) -> bool {
     MOVES.iter().any(|name| request.name().eq_ignore_ascii_case(name))
-}
-
-fn is_nil(reply: &[u8]) -> bool {
-    matches!(reply, b"_\r\n" | b"$-1\r\n" | b"*-1\r\n")
 }
 
 /// Answers a waiter that waits no longer.

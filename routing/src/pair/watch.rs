@@ -8,10 +8,10 @@
 //! authority's reply is processed**: in a database that has none on either side then, the key does not differ.
 
 use super::LanePair;
-use super::repair::{Errand, bulk};
+use super::repair::Errand;
 use crate::dirty::bucket_of;
+use crate::reply::{bulk, elements, replies};
 use crate::side::Side;
-use crate::transaction::{elements, replies};
 
 /// Bytes of reported keys whose databases are not known yet; more keys fold into buckets, which have none.
 const UNPLACED_BYTES_MAX: usize = 1 << 20;
