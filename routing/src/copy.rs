@@ -17,7 +17,7 @@ pub use chunk::Position;
 pub use stream::StreamId;
 
 use requests::Requests;
-use value::{Value, Values};
+pub(crate) use value::{Value, Values};
 
 /// What a key holds, as TYPE names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +37,19 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// The word for it in TYPE's reply.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::String => "string",
+            Self::List => "list",
+            Self::Set => "set",
+            Self::Hash => "hash",
+            Self::Zset => "zset",
+            Self::Stream => "stream",
+        }
+    }
+
     /// What TYPE's reply says. None for no key, and for types of modules, which only DUMP can copy.
     #[must_use]
     pub fn of(type_reply: &[u8]) -> Option<Self> {

@@ -80,15 +80,27 @@ impl Buckets {
         self.count > 0 && self.words.get(bucket / 64).is_some_and(|word| word >> (bucket % 64) & 1 == 1)
     }
 
-    pub(crate) fn insert(&mut self, bucket: usize) {
+    /// True if it was not there.
+    pub(crate) fn insert(&mut self, bucket: usize) -> bool {
         if self.words.is_empty() {
             self.words = vec![0; BUCKETS / 64].into();
         }
         let bit = 1 << (bucket % 64);
-        if let Some(word) = self.words.get_mut(bucket / 64).filter(|word| **word & bit == 0) {
-            *word |= bit;
-            self.count += 1;
-        }
+        let Some(word) = self.words.get_mut(bucket / 64).filter(|word| **word & bit == 0) else { return false };
+        *word |= bit;
+        self.count += 1;
+        true
+    }
+
+    /// Buckets `64 * n` and up, the lowest first.
+    pub(crate) fn word(&self, n: usize) -> u64 {
+        self.words.get(n).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn from_words(words: &[u64]) -> Self {
+        let mut words = words.to_vec();
+        words.resize(BUCKETS / 64, 0);
+        Self { count: words.iter().map(|word| word.count_ones() as usize).sum(), words: words.into() }
     }
 
     pub(crate) fn fill(&mut self) {
@@ -235,6 +247,12 @@ impl DirtySet {
     #[must_use]
     pub fn contains(&self, db: u32, key: &[u8]) -> bool {
         self.by_db.get(&db).is_some_and(|keys| keys.contains_key(key)) || self.is_folded(key)
+    }
+
+    /// Every key that is held by name, and those whose copies are not confirmed.
+    pub fn names(&self) -> impl Iterator<Item = (u32, Box<[u8]>)> {
+        let dirty = self.by_db.iter().flat_map(|(db, keys)| keys.keys().map(|key| (*db, key.clone())));
+        dirty.chain(self.unconfirmed.iter().flat_map(|(db, keys)| keys.keys().map(|key| (*db, key.clone()))))
     }
 
     /// Whether `key` of database `db` is dirty, and held by name.
@@ -605,7 +623,7 @@ impl DirtySet {
     pub fn end_scan(&mut self, whole: bool) {
         let scanned = std::mem::take(&mut self.scanned);
         if !whole && scanned.count > 0 {
-            (0..BUCKETS).filter(|bucket| scanned.contains(*bucket)).for_each(|bucket| self.folded.insert(bucket));
+            (0..BUCKETS).filter(|bucket| scanned.contains(*bucket)).for_each(|bucket| _ = self.folded.insert(bucket));
         }
     }
 

@@ -15,6 +15,7 @@ use crate::pair::Errand;
 use crate::parked::Arrival;
 use crate::print::Print;
 use crate::reply::{elements, is_nil};
+use crate::shadow::Shadow;
 
 /// Names the request of a client that an answer belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +59,8 @@ pub(crate) enum Job {
         read: bool,
         /// How often an effect had been doubted when it was queued: a later doubt may be about an effect ahead of it.
         doubts: u64,
+        /// Whether the secondary is to be asked the same, so that the answers can be compared.
+        shadow: bool,
     },
     /// A request that nobody knows: if it is no error, anything may have happened.
     Unknown,
@@ -76,6 +79,8 @@ pub(crate) enum Job {
     Try { waiter: Arrival, confirms: bool, refused: Option<Box<[u8]>> },
     /// An effect on the secondary, with what is expected of it.
     Effect { expect: Expect, held: Option<Held> },
+    /// A read that the authority has answered before, on the secondary to be compared.
+    Shadow(Box<Shadow>),
     /// What Interlay itself asks.
     Errand(Errand),
 }

@@ -1,7 +1,12 @@
-//! How many copies may be under way at once, so that clients do not wait for them.
+//! How many copies may be under way at once, so that clients do not wait for them; and how many in a second.
 //!
 //! In: how long the authority took to answer Interlay's own requests. Out: room, or none. As TCP does it: one more for
 //! each round that went well, and a third less for one that took longer than the clients' requests should.
+//!
+//! A backfill's limits are buckets of tokens, one a key and one a byte. A value's size is known only when its copy has begun,
+//! so the bytes may be overdrawn, and nothing begins until that is made good.
+
+use crate::backfill::BackfillLimits;
 
 /// Fewest and most keys under way at once.
 const KEYS: std::ops::RangeInclusive<f64> = 16.0..=128.0;
@@ -13,11 +18,51 @@ const SLOW_TIMES: u64 = 4;
 /// After so long the shortest reply time is found anew.
 const FLOOR_HOLDS_MS: u64 = 10_000;
 
+/// A bucket holds what comes in so long.
+const BURST_S: f64 = 0.1;
+
+/// Tokens that come in at a steady rate.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tokens {
+    /// 0: as many as are wanted.
+    per_s: u64,
+    there: f64,
+    since_ms: u64,
+}
+
+impl Tokens {
+    fn set(&mut self, per_s: u64, now_ms: u64) {
+        *self = Self { per_s, there: self.there.min(0.0), since_ms: now_ms };
+    }
+
+    /// Whether there is one at least.
+    fn are_there(&mut self, now_ms: u64) -> bool {
+        if self.per_s == 0 {
+            return true;
+        }
+        let rate = self.per_s as f64;
+        let passed_s = now_ms.saturating_sub(self.since_ms) as f64 / 1000.0;
+        self.there = (self.there + passed_s * rate).min((rate * BURST_S).max(1.0));
+        self.since_ms = now_ms;
+        self.there >= 1.0
+    }
+
+    fn take(&mut self, tokens: u64) {
+        if self.per_s > 0 {
+            self.there -= tokens as f64;
+        }
+    }
+}
+
 /// Room for copies.
 #[derive(Debug)]
 pub(crate) struct Pace {
     bytes_max: u64,
     keys: f64,
+    /// Whether there is always room for the most keys.
+    greedy: bool,
+    key_tokens: Tokens,
+    byte_tokens: Tokens,
     under_way: usize,
     bytes: u64,
     floor_ms: u64,
@@ -28,12 +73,35 @@ pub(crate) struct Pace {
 impl Pace {
     /// Room for values of `bytes_max` bytes together, or for a single one.
     pub(crate) fn new(bytes_max: u64) -> Self {
-        Self { bytes_max, keys: *KEYS.start(), under_way: 0, bytes: 0, floor_ms: u64::MAX, floor_since_ms: 0, slowed_ms: 0 }
+        Self {
+            bytes_max,
+            keys: *KEYS.start(),
+            greedy: false,
+            key_tokens: Tokens::default(),
+            byte_tokens: Tokens::default(),
+            under_way: 0,
+            bytes: 0,
+            floor_ms: u64::MAX,
+            floor_since_ms: 0,
+            slowed_ms: 0,
+        }
+    }
+
+    /// Copies no more than so many in a second.
+    pub(crate) fn limit(&mut self, limits: BackfillLimits, now_ms: u64) {
+        self.greedy = limits.greedy;
+        self.key_tokens.set(limits.keys_per_s, now_ms);
+        self.byte_tokens.set(limits.bytes_per_s, now_ms);
+    }
+
+    /// Whether the limits let another copy begin.
+    pub(crate) fn may_begin(&mut self, now_ms: u64) -> bool {
+        self.key_tokens.are_there(now_ms) & self.byte_tokens.are_there(now_ms)
     }
 
     /// Whether another copy may begin.
     pub(crate) fn has_room(&self) -> bool {
-        (self.under_way as f64) < self.keys
+        (self.under_way as f64) < if self.greedy { *KEYS.end() } else { self.keys }
     }
 
     /// Whether the value of one of those under way, which takes so many bytes, may be asked for.
@@ -44,11 +112,13 @@ impl Pace {
     /// A copy has begun.
     pub(crate) fn began(&mut self) {
         self.under_way += 1;
+        self.key_tokens.take(1);
     }
 
     /// A value of so many bytes is asked for.
     pub(crate) fn asked(&mut self, bytes: u64) {
         self.bytes += bytes;
+        self.byte_tokens.take(bytes);
     }
 
     /// A piece of so many bytes is there, and the next one not asked for.
@@ -94,6 +164,26 @@ mod tests {
         assert!((pace.keys - quick * 2.0 / 3.0).abs() < 0.1);
         (0..100).for_each(|round| pace.answered(3000 + round * 200, 3100 + round * 200));
         assert!(pace.keys >= *KEYS.start());
+    }
+
+    #[test]
+    fn limits_hold_over_time_and_a_large_value_is_paid_off() {
+        let mut pace = Pace::new(u64::MAX);
+        pace.limit(BackfillLimits { keys_per_s: 100, ..BackfillLimits::default() }, 0);
+        let mut began = 0;
+        for now_ms in (0..=10_000).step_by(20) {
+            while pace.may_begin(now_ms) {
+                pace.began();
+                began += 1;
+            }
+        }
+        assert!((1000..=1011).contains(&began), "{began}");
+        pace.limit(BackfillLimits { bytes_per_s: 1000, ..BackfillLimits::default() }, 10_000);
+        assert!(pace.may_begin(10_100));
+        pace.asked(5000);
+        assert!(!pace.may_begin(14_900) && pace.may_begin(15_100));
+        pace.limit(BackfillLimits::default(), 15_100);
+        assert!((0..1000).all(|_| pace.may_begin(15_100)));
     }
 
     #[test]

@@ -11,21 +11,27 @@
 //! Whatever could leave the sides different marks keys in the dirty set. A dirty key's effects are not replayed, and
 //! it is not read on the secondary.
 
+mod backfilling;
 mod copies;
 mod follow;
 mod functions;
+mod gate;
 mod loss;
 mod obstacle;
+mod probing;
 mod promises;
 mod repair;
 mod replies;
 mod report;
+mod shadowing;
 mod sweeps;
 mod together;
 mod trim;
+mod verifying;
 mod waiting;
 mod watch;
 
+pub use gate::{Condition, Finding};
 pub(crate) use repair::Errand;
 pub use report::Behind;
 pub use watch::Watch;
@@ -37,6 +43,7 @@ use bytes::Bytes;
 use interlay_resp::{Limits, ReplyError, Request, requests};
 
 use crate::answer::Answer;
+use crate::backfill::Backfill;
 use crate::clock::{Clock, Now};
 use crate::conduct::{Catalog, Conduct, Work};
 use crate::counters::Counters;
@@ -49,16 +56,18 @@ use crate::lag::Lag;
 use crate::lane::{Abilities, Asked, Entry, Job, Lane, Session, Ticket};
 use crate::parked::Parked;
 use crate::policy::{OnLag, Policy};
+use crate::probe::ReplyTimes;
 use crate::promise::Promises;
 use crate::repairs::Repairs;
 use crate::rewrite::Substitute;
 use crate::side::{BySide, Side};
 use crate::split::Split;
 use crate::sweep::Sweep;
+use crate::verify::Verification;
 
 /// A key whose deadline is no further away than this may have expired on one side and not on the other. Unit:
 /// milliseconds. It covers what a deadline is off by the time that replies take.
-const EXPIRY_WINDOW_MS: u64 = 250;
+pub(crate) const EXPIRY_WINDOW_MS: u64 = 250;
 
 /// A reply that comes later than this after its request does not tell when that was carried out. Unit: milliseconds.
 const REPLY_AGE_MS: u64 = 100;
@@ -187,29 +196,6 @@ pub enum LaneError {
     },
 }
 
-/// Why the authority cannot change now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ChangeRefused {
-    /// There is one side only.
-    #[error("there is no target: the source stays in charge")]
-    NoTarget,
-    /// A side is not connected, so its lane cannot be drained.
-    #[error("the {0} is not connected, so that its lane cannot be drained")]
-    Down(Side),
-    /// The sides differ, and the newer values are on the side that would lose its role.
-    #[error("keys are dirty: their newest values would be lost with the change")]
-    Dirty,
-    /// A server has restarted and may have lost what it had.
-    #[error("a server has restarted since the start, so that any key may differ")]
-    Suspect,
-    /// What `best-effort` could not mirror is forgotten.
-    #[error("best-effort has forgotten failures, so that any key may differ")]
-    Forgotten,
-    /// A change is under way.
-    #[error("a change of the authority is under way")]
-    UnderWay,
-}
-
 /// The two lanes of an interlay, and everything that is known of how the sides differ.
 #[derive(Debug)]
 pub struct LanePair {
@@ -217,12 +203,14 @@ pub struct LanePair {
     has_target: bool,
     authority: Side,
     policy: Policy,
-    /// The policy that waits for both lanes to run empty.
-    next_policy: Option<Policy>,
+    /// The change of the authority that waits for both lanes to run empty.
+    change: Option<gate::Change>,
     /// The authority's lane is kept free for a client's own connection.
     held: bool,
     parked: Parked,
     split: Split,
+    shadowing: shadowing::Shadowing,
+    probing: probing::Probing,
     dirty: DirtySet,
     keys: Keys,
     limits: PairLimits,
@@ -242,14 +230,20 @@ pub struct LanePair {
     settling_until: u64,
     /// A side came back as another process: it may have lost writes that it had acknowledged.
     suspect: bool,
+    /// Every key was copied, and no server has restarted since.
+    in_sync: bool,
     /// All keys are to be copied.
     wants_sweep: bool,
     /// What of [`Counters::forgotten`] a sweep of everything has made good.
     forgotten_before: u64,
     repairs: Repairs,
     sweep: Option<Sweep>,
+    backfill: Backfill,
     /// Sweeps begun so far.
     sweeps: u32,
+    /// The comparison of both sides under way, or the last one, and how many there were.
+    verification: Option<Box<Verification>>,
+    verifications: u32,
     promises: Promises,
     reports: watch::Reports,
     trims: trim::Trims,
@@ -273,10 +267,12 @@ impl LanePair {
             has_target,
             authority: if has_target { policy.authority() } else { Side::Source },
             policy,
-            next_policy: None,
+            change: None,
             held: false,
             parked: Parked::default(),
             split: Split::default(),
+            shadowing: shadowing::Shadowing::default(),
+            probing: probing::Probing::default(),
             dirty: DirtySet::new(limits.dirty),
             keys: Keys::new(catalog),
             deadlines: Deadlines::new(limits.deadlines_bytes_max),
@@ -291,11 +287,15 @@ impl LanePair {
             crossing_until: 0,
             settling_until: 0,
             suspect: false,
+            in_sync: false,
             wants_sweep: false,
             forgotten_before: 0,
             repairs: Repairs::new(copies_bytes_max),
             sweep: None,
+            backfill: Backfill::default(),
             sweeps: 0,
+            verification: None,
+            verifications: 0,
             promises: Promises::default(),
             reports: watch::Reports::default(),
             trims: trim::Trims::default(),
@@ -312,6 +312,12 @@ impl LanePair {
     #[must_use]
     pub fn authority(&self) -> Side {
         self.authority
+    }
+
+    /// Whether there is a secondary, so that what changes on the authority goes to it.
+    #[must_use]
+    pub fn mirrors(&self) -> bool {
+        self.has_target
     }
 
     /// The write policy.
@@ -415,13 +421,7 @@ impl LanePair {
     #[must_use]
     pub fn takes_requests(&self) -> bool {
         let has_room = self.lanes[self.authority].queued_bytes() < self.limits.authority_backlog_bytes_max;
-        self.next_policy.is_none() && !self.held && has_room && !self.throttles()
-    }
-
-    /// Whether a change of the authority waits for the lanes to run empty.
-    #[must_use]
-    pub fn is_changing(&self) -> bool {
-        self.next_policy.is_some()
+        self.change.is_none() && !self.held && has_room && !self.throttles()
     }
 
     /// Puts a request onto the lane it belongs to.
@@ -438,12 +438,13 @@ impl LanePair {
             clients.reply(submission.ticket, &answer.to_reply().repeat(replies as usize), true);
             return Admission::Answered;
         }
-        let side = if submission.may_split && self.splits(&submission) { !self.authority } else { self.authority };
+        let shadow = submission.work == Work::Read && self.shadowing.takes();
+        let side = if submission.may_split && !shadow && self.splits(&submission) { !self.authority } else { self.authority };
         self.counters.requests += 1;
         self.counters.target_reads += u64::from(side == Side::Target && submission.work == Work::Read);
         let job = match submission.work {
-            Work::Read => Job::Pass { read: true, doubts: self.doubts },
-            Work::Other => Job::Pass { read: false, doubts: self.doubts },
+            Work::Read => Job::Pass { read: true, doubts: self.doubts, shadow },
+            Work::Other => Job::Pass { read: false, doubts: self.doubts, shadow },
             Work::Unknown => Job::Unknown,
             Work::Write(effect) => Job::Write { effect, confirms: self.confirms() },
             Work::Transaction { .. } => Job::Transaction { confirms: self.confirms() },
@@ -589,7 +590,7 @@ impl LanePair {
     /// on the target until the operator asks for it again.
     pub fn restarted(&mut self) {
         self.suspect_everything();
-        self.wants_sweep |= self.policy != Policy::BestEffort;
+        self.wants_sweep |= self.policy != Policy::BestEffort && !self.backfill_gives_up();
         self.split = Split::default();
     }
 
@@ -651,68 +652,5 @@ impl LanePair {
     /// Sends `split` of the reads to the target from now on.
     pub fn set_split(&mut self, split: Split) {
         self.split = split;
-    }
-
-    /// Changes the policy: at once, or, if that changes the authority, when both lanes have run empty. Until then
-    /// requests are held. True if it is done.
-    ///
-    /// # Errors
-    ///
-    /// [`ChangeRefused`] says what stands in the way; with `force`, keys that may differ do not.
-    pub fn set_policy(&mut self, policy: Policy, force: bool) -> Result<bool, ChangeRefused> {
-        if self.next_policy.is_some() {
-            return Err(ChangeRefused::UnderWay);
-        }
-        if policy.authority() == self.authority {
-            if self.policy == Policy::BestEffort && policy != self.policy && self.counters.forgotten > self.forgotten_before {
-                // What was forgotten is to be found again.
-                self.suspect_everything();
-                self.wants_sweep = true;
-            }
-            self.policy = policy;
-            return Ok(true);
-        }
-        if !self.has_target {
-            return Err(ChangeRefused::NoTarget);
-        }
-        if let Some(down) = Side::BOTH.into_iter().find(|side| !self.lanes[*side].is_up()) {
-            return Err(ChangeRefused::Down(down));
-        }
-        let doubt = if !self.dirty.is_settled() || self.unplaced() > 0 {
-            Some(ChangeRefused::Dirty)
-        } else if self.suspect {
-            Some(ChangeRefused::Suspect)
-        } else {
-            (self.counters.forgotten > self.forgotten_before).then_some(ChangeRefused::Forgotten)
-        };
-        if let Some(doubt) = doubt.filter(|_| !force) {
-            return Err(doubt);
-        }
-        self.next_policy = Some(policy);
-        self.change_if_drained();
-        Ok(self.next_policy.is_none())
-    }
-
-    /// Gives up a change of the authority that has not come to pass: everything goes on as it was.
-    pub fn stay(&mut self) {
-        self.next_policy = None;
-    }
-
-    fn change_if_drained(&mut self) {
-        if !self.held
-            && Side::BOTH.iter().all(|side| self.lanes[*side].awaiting.is_empty())
-            && let Some(policy) = self.next_policy.take()
-        {
-            // A sweep under way was of the sides in their former roles.
-            self.begin_sweep_anew();
-            self.repairs.by_type = false;
-            self.repairs.connections += 1;
-            self.policy = policy;
-            self.authority = policy.authority();
-            self.reports_begin_anew();
-            // Totals that one side's lane had reached are not to be waited for on the other's.
-            let answered = Side::BOTH.map(|side| self.lanes[side].answered).into_iter().max().unwrap_or(0);
-            Side::BOTH.into_iter().for_each(|side| self.lanes[side].answered = answered);
-        }
     }
 }

@@ -15,6 +15,9 @@ pub(crate) type KeyAt = (u32, Box<[u8]>);
 /// Keys that come first because clients use them. More are copied in their turn.
 const URGENT_MAX: usize = 1024;
 
+/// Of so many copies one at most is of a key that comes first, while others wait.
+const URGENT_EVERY: u32 = 3;
+
 /// Keys whose copies have failed that are held with the reason. Past that, copying pauses as a whole.
 const ERRORS_MAX: usize = 10_000;
 
@@ -84,6 +87,8 @@ pub(crate) struct Flight {
     pub(crate) asked_ms: u64,
     /// It goes in pieces.
     pub(crate) in_pieces: bool,
+    /// Its elements are put on top of those that the secondary has. The key is not dirty meanwhile: effects go between the pieces.
+    pub(crate) merges: bool,
     /// What it was begun in: in another one it counts for nothing.
     pub(crate) era: Era,
 }
@@ -156,7 +161,7 @@ impl Repairs {
     pub(crate) fn begin(&mut self, (db, key): KeyAt, step: Step, now_ms: u64, era: Era) -> u32 {
         self.pace.began();
         self.next = self.next.wrapping_add(1);
-        let flight = Flight { db, key, step, bytes: 0, bytes_in_all: 0, asked_ms: now_ms, in_pieces: false, era };
+        let flight = Flight { db, key, step, bytes: 0, bytes_in_all: 0, asked_ms: now_ms, in_pieces: false, merges: false, era };
         self.flights.insert(self.next, flight);
         self.next
     }
@@ -194,9 +199,19 @@ impl Repairs {
         *self.undone.entry(place).or_default() += if never { IN_VAIN_MAX } else { 1 };
     }
 
+    /// Whether a key keeps failing.
+    pub(crate) fn is_error(&self, place: &KeyAt) -> bool {
+        self.troubles.get(place).is_some_and(|trouble| trouble.attempts >= ERROR_AFTER)
+    }
+
     /// Copies under way.
     pub(crate) fn under_way(&self) -> usize {
         self.flights.len()
+    }
+
+    /// Whether the next copy is to be of a key that comes first.
+    pub(crate) fn takes_urgent(&self) -> bool {
+        self.next.is_multiple_of(URGENT_EVERY)
     }
 
     /// A client uses a dirty key: it comes first.
@@ -249,6 +264,15 @@ impl Repairs {
             trouble.attempts = 0;
         });
         self.paused_until_ms = 0;
+    }
+
+    /// Tries one that failed again, at once; false if it has not.
+    pub(crate) fn retry(&mut self, place: &KeyAt) -> bool {
+        let Some(trouble) = self.troubles.get_mut(place) else { return false };
+        self.due.remove(&(trouble.due_ms, place.clone()));
+        (trouble.due_ms, trouble.attempts) = (0, 0);
+        self.due.insert((0, place.clone()));
+        true
     }
 
     /// The keys that keep failing.

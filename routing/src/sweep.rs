@@ -4,13 +4,19 @@
 //! key wanted is marked; then the secondary's, where only keys are of interest that the authority does not have, or that it
 //! may not have had when it was scanned.
 //!
+//! A backfill can name fewer: those that match, or are not the secondary's own already. To know the latter, it has the
+//! secondary's databases scanned first, and leaves out what only the secondary has.
+//!
 //! SCAN returns every key that is there from its beginning to its end. What comes, goes or moves meanwhile is written
 //! through Interlay, and marked by name where it is written; or, in a sweep of everything, where the secondary is scanned: an
 //! effect may have met a key there that the authority did not have.
 
+use std::sync::Arc;
+
 use interlay_resp::Request;
 
-use crate::dirty::{Buckets, bucket_of};
+use crate::backfill::{BackfillOptions, Conflict, Place, PositionStore};
+use crate::dirty::{BUCKETS, Buckets, bucket_of};
 use crate::effect::Effect;
 use crate::keys::Keys;
 
@@ -20,6 +26,8 @@ pub(crate) const COUNT: &str = "512";
 /// Whose keys are being scanned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Half {
+    /// The secondary's own, which are to be kept.
+    Own,
     /// The authority's.
     Authority,
     /// The secondary's.
@@ -33,6 +41,10 @@ pub(crate) struct Sweep {
     pub(crate) number: u32,
     /// Every key is wanted, not only those of the buckets being scanned.
     pub(crate) everything: bool,
+    /// Of every key, those that a backfill is to copy; all of them without it.
+    pub(crate) chosen: Option<Arc<BackfillOptions>>,
+    /// Whether keys that only the secondary has are of interest.
+    strangers_go: bool,
     pub(crate) half: Half,
     pub(crate) db: u32,
     /// As the server gave it.
@@ -51,11 +63,13 @@ pub(crate) struct Sweep {
 }
 
 impl Sweep {
-    /// A sweep of databases 0 to `databases`.
-    pub(crate) fn new(number: u32, everything: bool, databases: u32, forgotten_before: u64) -> Self {
+    /// A sweep of databases 0 to `databases`. With `strangers_go`, keys that only the secondary has are looked for too.
+    pub(crate) fn new(number: u32, everything: bool, databases: u32, forgotten_before: u64, strangers_go: bool) -> Self {
         Self {
             number,
             everything,
+            chosen: None,
+            strangers_go,
             half: Half::Authority,
             db: 0,
             cursor: b"0".to_vec(),
@@ -68,14 +82,66 @@ impl Sweep {
         }
     }
 
+    /// The same of what a backfill is to copy.
+    #[must_use]
+    pub(crate) fn of(mut self, options: &Arc<BackfillOptions>) -> Self {
+        self.strangers_go = options.conflict == Conflict::Replace;
+        self.half = if self.strangers_go { Half::Authority } else { Half::Own };
+        self.chosen = Some(Arc::clone(options));
+        self
+    }
+
+    /// The same from a place on where an earlier one was, with the buckets that were written until then.
+    #[must_use]
+    pub(crate) fn from(mut self, place: &Place, written: &[u64]) -> Self {
+        self.half = if place.strangers { Half::Secondary } else { Half::Authority };
+        self.db = place.db;
+        self.cursor.clone_from(&place.cursor);
+        self.written = Buckets::from_words(written);
+        self
+    }
+
+    /// How far it has come; none where it cannot be gone on with.
+    pub(crate) fn place(&self) -> Option<Place> {
+        let strangers = self.half == Half::Secondary;
+        (self.everything && self.half != Half::Own).then(|| Place { strangers, db: self.db, cursor: self.cursor.clone() })
+    }
+
+    /// Whether keys of the database that it is about are wanted.
+    pub(crate) fn wants_db(&self) -> bool {
+        self.chosen.as_ref().is_none_or(|options| options.dbs.is_empty() || options.dbs.contains(&self.db))
+    }
+
+    /// Appends the request for the next keys.
+    pub(crate) fn ask(&self, out: &mut Vec<u8>) {
+        let mut args: Vec<&[u8]> = vec![b"SCAN", &self.cursor, b"COUNT", COUNT.as_bytes()];
+        if let Some(options) = &self.chosen {
+            options.pattern.iter().for_each(|pattern| args.extend([&b"MATCH"[..], pattern]));
+            options.kind.iter().for_each(|kind| args.extend([&b"TYPE"[..], kind.as_bytes()]));
+        }
+        interlay_resp::encode_request(args, out);
+    }
+
     /// A write goes onto the secondary's lane without making its keys dirty.
-    pub(crate) fn sees(&mut self, keys: &mut Keys, request: Request<'_>, effect: Effect) {
+    pub(crate) fn sees(&mut self, keys: &mut Keys, request: Request<'_>, effect: Effect, store: &mut Option<Box<dyn PositionStore>>) {
         // In a sweep of buckets what is written is marked by name; and of what is emptied there is nothing.
-        if !self.everything || effect.settles() || effect == Effect::Broadcast {
+        if !self.everything || !self.strangers_go || effect.settles() || effect == Effect::Broadcast {
             return;
         }
-        if !keys.each_written(request, |key| self.written.insert(bucket_of(key))) {
-            self.written.fill();
+        let written = &mut self.written;
+        let known = keys.each_written(request, |key| {
+            let bucket = bucket_of(key);
+            if written.insert(bucket)
+                && let Some(store) = store
+            {
+                store.set_written(bucket / 64, written.word(bucket / 64));
+            }
+        });
+        if !known {
+            written.fill();
+            if let Some(store) = store {
+                (0..BUCKETS / 64).for_each(|n| store.set_written(n, u64::MAX));
+            }
         }
     }
 
@@ -94,7 +160,13 @@ impl Sweep {
             return true;
         }
         self.db = 0;
-        std::mem::replace(&mut self.half, Half::Secondary) == Half::Authority
+        let next = match self.half {
+            Half::Own => Half::Authority,
+            Half::Authority if self.strangers_go => Half::Secondary,
+            Half::Authority | Half::Secondary => return false,
+        };
+        self.half = next;
+        true
     }
 }
 
@@ -104,7 +176,7 @@ mod tests {
 
     #[test]
     fn both_sides_are_scanned_database_by_database() {
-        let mut sweep = Sweep::new(1, true, 2, 0);
+        let mut sweep = Sweep::new(1, true, 2, 0, true);
         let mut seen = vec![(sweep.half, sweep.db)];
         for cursor in ["7", "0", "0", "0"] {
             assert!(sweep.advance(cursor.as_bytes()));
@@ -113,5 +185,24 @@ mod tests {
         use Half::{Authority, Secondary};
         assert_eq!(seen, [(Authority, 0), (Authority, 0), (Authority, 1), (Secondary, 0), (Secondary, 1)]);
         assert!(!sweep.advance(b"0"));
+    }
+
+    #[test]
+    fn a_backfill_that_keeps_looks_at_the_secondary_first_and_asks_for_what_it_is_told_to() {
+        let (pattern, kind) = (Some(b"user:*"[..].into()), Some("hash".into()));
+        let options = Arc::new(BackfillOptions { pattern, kind, dbs: vec![1], conflict: Conflict::None, ..BackfillOptions::default() });
+        let mut sweep = Sweep::new(1, true, 2, 0, true).of(&options);
+        assert_eq!((sweep.half, sweep.place(), sweep.wants_db()), (Half::Own, None, false));
+        assert!(sweep.advance(b"0") && sweep.wants_db() && sweep.advance(b"0"));
+        assert_eq!((sweep.half, sweep.db), (Half::Authority, 0));
+        assert!(sweep.advance(b"77"));
+        let mut asked = Vec::new();
+        sweep.ask(&mut asked);
+        let words: Vec<_> = crate::keys::view(&asked).args().map(String::from_utf8_lossy).collect();
+        assert_eq!(words.join(" "), "SCAN 77 COUNT 512 MATCH user:* TYPE hash");
+        let place = sweep.place().expect("a place to go on from");
+        let again = Sweep::new(2, true, 2, 0, true).of(&options).from(&place, &[]);
+        assert_eq!((again.half, again.db, &*again.cursor), (Half::Authority, 0, &b"77"[..]));
+        assert!(sweep.next_db() && !sweep.next_db());
     }
 }

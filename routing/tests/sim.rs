@@ -101,6 +101,7 @@ fn assert_everything_happened(summaries: &[Summary]) {
     assert!(total(|run| run.broken_protocols) > 0 && total(|run| run.authority_changes) > 0);
     assert!(total(|run| run.transactions) > 0 && total(|run| run.sections) > 0 && total(|run| run.nils) > 0);
     assert!((0..3).all(|end| summaries.iter().any(|run| run.waits[end] > 0)), "waiting ends in every way");
+    assert!(total(|run| run.verified) > 0 && total(|run| run.planted) > 0);
     // Nobody writes around the model of Interlay; `tests/watch.rs` does around the real one.
     const NOT_SIMULATED: [&str; 2] = ["flushes_seen", "written_around"];
     for (at, (name, ..)) in summaries[0].counters.rows().enumerate().filter(|(_, (name, ..))| !NOT_SIMULATED.contains(name)) {

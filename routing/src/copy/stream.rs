@@ -32,7 +32,7 @@ impl StreamId {
         next.map_or_else(|| ["+".to_owned(), "-".to_owned()], |next| [next.to_string(), "+".to_owned()])
     }
 
-    fn of(value: Value<'_>) -> Result<Self, CopyError> {
+    pub(crate) fn of(value: Value<'_>) -> Result<Self, CopyError> {
         Self::parse(value.text()?).ok_or_else(|| value.unexpected("an id"))
     }
 }

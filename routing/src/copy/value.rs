@@ -9,7 +9,7 @@ const QUOTED: usize = 100;
 
 /// One reply or a part of one.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Value<'a> {
+pub(crate) enum Value<'a> {
     /// A string, or a number as the server wrote it.
     Text(&'a [u8]),
     Nil,
@@ -19,21 +19,21 @@ pub(super) enum Value<'a> {
 }
 
 impl<'a> Value<'a> {
-    pub(super) fn text(self) -> Result<&'a [u8], CopyError> {
+    pub(crate) fn text(self) -> Result<&'a [u8], CopyError> {
         if let Self::Text(text) = self { Ok(text) } else { Err(self.unexpected("a string")) }
     }
 
-    pub(super) fn number(self) -> Result<u64, CopyError> {
+    pub(crate) fn number(self) -> Result<u64, CopyError> {
         let number = std::str::from_utf8(self.text()?).ok().and_then(|text| text.parse().ok());
         number.ok_or_else(|| self.unexpected("a number"))
     }
 
-    pub(super) fn many(self) -> Result<Values<'a>, CopyError> {
+    pub(crate) fn many(self) -> Result<Values<'a>, CopyError> {
         if let Self::Many(values) = self { Ok(values) } else { Err(self.unexpected("an array")) }
     }
 
     /// What has come instead of `expected`.
-    pub(super) fn unexpected(self, expected: &'static str) -> CopyError {
+    pub(crate) fn unexpected(self, expected: &'static str) -> CopyError {
         let found = match self {
             Self::Text(text) | Self::Error(text) => text.get(..QUOTED).unwrap_or(text).escape_ascii().to_string(),
             Self::Nil => "nil".to_owned(),
@@ -45,20 +45,20 @@ impl<'a> Value<'a> {
 
 /// Replies that stand back to back, or the elements of one. Ends where the bytes are no whole reply.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Values<'a>(pub(super) &'a [u8]);
+pub(crate) struct Values<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Values<'a> {
-    pub(super) fn is_empty(self) -> bool {
+    pub(crate) fn is_empty(self) -> bool {
         self.0.is_empty()
     }
 
     /// The next one, which has to be there.
-    pub(super) fn expect(&mut self, expected: &'static str) -> Result<Value<'a>, CopyError> {
+    pub(crate) fn expect(&mut self, expected: &'static str) -> Result<Value<'a>, CopyError> {
         self.next().ok_or_else(|| CopyError::Unexpected { expected, found: "nothing".to_owned() })
     }
 
     /// The value behind `name`, where names and values stand in turn.
-    pub(super) fn named(mut self, name: &str) -> Option<Value<'a>> {
+    pub(crate) fn named(mut self, name: &str) -> Option<Value<'a>> {
         while let (Some(key), Some(value)) = (self.next(), self.next()) {
             if matches!(key, Value::Text(text) if text == name.as_bytes()) {
                 return Some(value);
@@ -68,7 +68,7 @@ impl<'a> Values<'a> {
     }
 
     /// The same, which has to be there.
-    pub(super) fn field(self, name: &'static str) -> Result<Value<'a>, CopyError> {
+    pub(crate) fn field(self, name: &'static str) -> Result<Value<'a>, CopyError> {
         self.named(name).ok_or_else(|| Value::Many(self).unexpected(name))
     }
 }

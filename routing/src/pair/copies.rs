@@ -19,7 +19,7 @@ const PIECE_BYTES_MAX: u64 = 1 << 20;
 const PIECE_ELEMENTS_MAX: u64 = 512;
 
 /// Errors that are about the server and not about the key.
-const OF_THE_SERVER: &[&[u8]] =
+pub(super) const OF_THE_SERVER: &[&[u8]] =
     &[b"-OOM", b"-READONLY", b"-MISCONF", b"-NOREPLICAS", b"-LOADING", b"-MASTERDOWN", b"-CLUSTERDOWN", b"-BUSY ", b"-NOAUTH"];
 
 /// What a server says of a payload that it cannot read.
@@ -40,16 +40,17 @@ impl LanePair {
             // The key may be dirty for what has come since, or be another one.
             return self.give_up(flight);
         }
+        let merges = copy.merges;
         match step {
             Step::Size => {
                 self.repairs.pace.answered(asked_ms, now_ms);
                 if is_nil(reply) {
-                    return self.put_removal(flight);
+                    return if merges { self.merged(flight, None) } else { self.put_removal(flight) };
                 }
                 // A server that does not tell is taken to have a small value.
                 let bytes = number(reply).unwrap_or(0);
                 let (chunk_from, piece_bytes) = (self.limits.chunk_from_bytes, self.piece_bytes());
-                let in_pieces = bytes >= chunk_from && !self.repairs.goes_whole(flight);
+                let in_pieces = merges || (bytes >= chunk_from && !self.repairs.goes_whole(flight));
                 if let Some(copy) = self.repairs.get(flight) {
                     copy.in_pieces = in_pieces;
                     copy.bytes_in_all = bytes;
@@ -70,6 +71,7 @@ impl LanePair {
                 interlay_resp::encode_request(request, &mut self.scratch);
                 self.put(flight, 1, deadline_ms);
             }
+            Step::Type if merges => self.merge_type(flight, reply),
             Step::Type => match Kind::of(reply) {
                 // Fields may expire, which no scan tells.
                 Some(Kind::Hash) if copy.in_pieces && self.keys.catalog.table().by_name("hpexpire").is_some() => self.undone(flight, true),
@@ -108,6 +110,9 @@ impl LanePair {
             }
             Step::Length(kind) => {
                 // Of another type by now, or none.
+                if merges && number(reply).is_none_or(|length| length == 0) {
+                    return self.merged(flight, None);
+                }
                 let Some(length) = number(reply).filter(|length| *length > 0) else { return self.give_up(flight) };
                 let bytes = self.piece_bytes();
                 let Some(copy) = self.repairs.get(flight) else { return };
@@ -115,6 +120,7 @@ impl LanePair {
                 let count = if kind == Kind::String { bytes } else { elements } as u32;
                 self.ask_piece(flight, Piece { at: Position::start(kind), count });
             }
+            Step::Piece(piece) if merges => self.merge_piece(flight, piece, &[collected, reply].concat()),
             Step::Piece(piece) => self.add_piece(flight, piece, &[collected, reply].concat(), clients),
             Step::Sized | Step::Next(_) | Step::Added(_) | Step::Restore => {}
         }
@@ -127,7 +133,7 @@ impl LanePair {
         self.limits.chunk_from_bytes.clamp(1, PIECE_BYTES_MAX)
     }
 
-    fn ask_piece(&mut self, flight: u32, piece: Piece) {
+    pub(super) fn ask_piece(&mut self, flight: u32, piece: Piece) {
         let expiry = self.expiry_command();
         let Some(copy) = self.repairs.get(flight) else { return };
         copy.step = Step::Piece(piece);
@@ -182,6 +188,7 @@ impl LanePair {
             return self.repairs.go_on(flight, next);
         }
         copy.step = Step::Added(next);
+        self.count_copied_bytes();
         self.ask(!self.authority, db, written, Errand::Restore(flight));
     }
 
@@ -227,7 +234,7 @@ impl LanePair {
     }
 
     /// The secondary, as a copy by type has to know it.
-    fn destination(&self) -> Destination {
+    pub(super) fn destination(&self) -> Destination {
         let secondary = !self.authority;
         Destination {
             stream_counters: self.is_since_7_0(secondary),
@@ -311,11 +318,24 @@ impl LanePair {
         if deadline_ms > 0 {
             self.deadlines.note(&place.1, self.clock.here(!self.authority, deadline_ms));
         }
+        self.count_copied_bytes();
         self.ask(!self.authority, db, replies, Errand::Restore(flight));
+    }
+
+    /// What is in `scratch` goes onto the secondary's lane as a copy, or a piece of one.
+    pub(super) fn count_copied_bytes(&mut self) {
+        let bytes = self.scratch.len() as u64;
+        self.counters.repair_bytes += bytes;
+        if self.backfill.is_under_way() {
+            self.backfill.progress.bytes_copied += bytes;
+        }
     }
 
     /// The secondary has answered a copy.
     pub(super) fn restored(&mut self, flight: u32, collected: &[u8], reply: &[u8], clients: &mut impl Clients) {
+        if self.repairs.get(flight).is_some_and(|copy| copy.merges) {
+            return self.merge_answered(flight, collected, reply);
+        }
         let Some(Flight { db, key, step, in_pieces, .. }) = self.repairs.get(flight) else { return };
         let (db, key, step, in_pieces) = (*db, key.clone(), *step, *in_pieces);
         let error = if is_error(reply) {
@@ -336,6 +356,7 @@ impl LanePair {
         }
         let Some(error) = error else {
             self.counters.repairs += 1;
+            self.backfill.copied(db, &key);
             self.repairs.succeeded();
             // Marked since, and then left alone because an earlier copy had failed.
             self.dirty.retry(db, &key);
@@ -365,6 +386,9 @@ impl LanePair {
 
     /// A copy cannot be made: the authority refuses, or nobody understands what it says.
     pub(super) fn copy_failed(&mut self, flight: u32, error: &[u8], clients: &mut impl Clients) {
+        if self.repairs.get(flight).is_some_and(|copy| copy.merges) {
+            return self.merged(flight, Some(error));
+        }
         let Some(Flight { db, key, .. }) = self.repairs.end(flight) else { return };
         self.counters.repairs_failed += 1;
         self.dirty.not_copied(db, &key);
@@ -388,14 +412,16 @@ impl LanePair {
 
     /// A copy comes to nothing, and is made anew when there is room.
     pub(super) fn give_up(&mut self, flight: u32) {
-        if let Some(Flight { db, key, .. }) = self.repairs.end(flight) {
-            self.dirty.not_copied(db, &key);
+        match self.repairs.end(flight) {
+            Some(Flight { db, key, merges: true, .. }) => self.merge_again(db, key),
+            Some(Flight { db, key, .. }) => self.dirty.not_copied(db, &key),
+            None => {}
         }
     }
 }
 
 /// The command that counts the elements of such a value, or the bytes of a string.
-fn length_of(kind: Kind) -> &'static [u8] {
+pub(super) fn length_of(kind: Kind) -> &'static [u8] {
     match kind {
         Kind::String => b"STRLEN",
         Kind::List => b"LLEN",

@@ -56,7 +56,8 @@ impl LanePair {
                     self.note_lost(was_sent, session, request, lost.astray);
                     clients.reply(ticket, &Answer::OutcomeUnknown(side).to_reply(), true);
                 }
-                Job::Errand(errand) => self.errand_lost(errand, session.db, request, clients),
+                Job::Shadow(_) => self.counters.shadow_skipped += 1,
+                Job::Errand(errand) => self.errand_lost(side, errand, session.db, request, clients),
                 Job::Effect { held, .. } => {
                     self.counters.effects_lost += 1;
                     let moved_on = lost.astray || self.counters.effects_answered() < self.crossing_until;

@@ -24,6 +24,7 @@ use crate::promise::Bearer;
 use crate::repairs::{ErrorKey, Flight, Step};
 use crate::reply::{elements, number};
 use crate::side::Side;
+use crate::verify::Ask;
 
 /// What Interlay itself asks a server, and what its reply is for.
 #[derive(Clone, Copy, Debug)]
@@ -44,12 +45,20 @@ pub(crate) enum Errand {
     Functions,
     /// FUNCTION RESTORE on the secondary's.
     RestoreFunctions,
+    /// Which keys the secondary has right ahead of an effect on them, for a backfill that keeps those.
+    Own(u32),
+    /// INFO keyspace on the authority, for the number of its keys.
+    Count,
     /// TIME, asked at this moment.
     Time { sent_mono_ms: u64 },
+    /// PING, sent at this moment, for how long a reply takes.
+    Probe { sent_mono_ms: u64 },
     /// Which keys others change is to be reported to this connection.
     Track { connection: i64 },
     /// INFO keyspace, for keys reported without their databases.
     Databases,
+    /// What this verification needs.
+    Verify(u32, Ask),
 }
 
 /// How often a server is asked for its time.
@@ -78,7 +87,7 @@ impl LanePair {
     /// Whether such a scan is under way, or is to begin when there is room for it.
     #[must_use]
     pub fn wants_sweep(&self) -> bool {
-        self.is_sweeping() || self.wants_sweep || self.dirty.needs_scan()
+        self.is_sweeping() || self.wants_sweep || self.dirty.needs_scan() || self.backfill.wants_own_sweep()
     }
 
     /// Copies under way that the authority has not answered, and copies that the secondary has not.
@@ -93,6 +102,7 @@ impl LanePair {
     pub fn repair(&mut self, everything: bool) {
         self.repairs.retry_all();
         if everything && self.has_target {
+            self.forget_backfill();
             self.suspect_everything();
             self.wants_sweep = true;
         }
@@ -102,6 +112,7 @@ impl LanePair {
     /// Every key may differ, whatever a sweep under way has found.
     pub(super) fn suspect_everything(&mut self) {
         self.suspect = true;
+        self.in_sync = false;
         self.begin_sweep_anew();
     }
 
@@ -109,6 +120,8 @@ impl LanePair {
     pub(super) fn begin_sweep_anew(&mut self) {
         self.sweep = None;
         self.dirty.end_scan(false);
+        self.verify_anew();
+        self.backfill_begins_anew();
     }
 
     /// Marks the keys of these buckets: an earlier process was about to write them.
@@ -122,15 +135,19 @@ impl LanePair {
     pub fn pump(&mut self) {
         let (authority, secondary) = (&self.lanes[self.authority], &self.lanes[!self.authority]);
         let both_up = authority.is_up() && secondary.is_up();
-        if !self.has_target || !both_up || self.held || self.next_policy.is_some() {
+        if !self.has_target || !both_up || self.held || (self.is_changing() && !self.cleans_for_change()) {
             return;
         }
-        self.ask_time();
+        if !self.is_changing() {
+            self.ask_time();
+            self.ask_probes();
+        }
         if !Side::BOTH.iter().all(|side| self.clock.is_known(*side)) {
             return; // when keys expire there cannot be told yet
         }
         self.ask_functions();
-        let idle = self.dirty.is_empty() && self.sweep.is_none() && !self.wants_sweep && self.repairs.sized.is_empty();
+        self.go_on_verifying();
+        let idle = self.dirty.is_empty() && !self.wants_sweep() && self.repairs.sized.is_empty() && !self.backfill.is_under_way();
         let now_ms = self.clock.now().mono_ms;
         if idle || self.repairs.is_paused(now_ms) || !self.has_room() {
             return;
@@ -146,7 +163,18 @@ impl LanePair {
             }
         }
         while self.repairs.pace.has_room() && self.repairs.sized.is_empty() && self.has_room() {
-            let urgent = std::iter::from_fn(|| self.repairs.urgent.pop_front()).find(|(db, key)| self.dirty.begin_copy(*db, key));
+            // Keys that are always in use do not keep the others waiting for ever.
+            let urgent = if self.repairs.takes_urgent() || self.dirty.waiting() == 0 {
+                std::iter::from_fn(|| self.repairs.urgent.pop_front()).find(|(db, key)| self.dirty.begin_copy(*db, key))
+            } else {
+                None
+            };
+            if urgent.is_none() && !self.repairs.pace.may_begin(now_ms) {
+                break;
+            }
+            if urgent.is_none() && self.begin_merge(now_ms) {
+                continue;
+            }
             let Some((db, key)) = urgent.or_else(|| self.dirty.next_to_copy()) else { break };
             if !self.lanes[self.authority].has_db(db) || !self.lanes[!self.authority].has_db(db) {
                 self.dirty.not_copied(db, &key);
@@ -162,11 +190,14 @@ impl LanePair {
             let flight = self.repairs.begin((db, key), Step::Size, now_ms, era);
             self.ask(self.authority, db, 1, Errand::Copy(flight));
         }
-        self.sweep();
+        if !self.is_changing() {
+            self.sweep();
+            self.tend_backfill();
+        }
     }
 
     /// Whether the lanes have room beside what clients need.
-    fn has_room(&self) -> bool {
+    pub(super) fn has_room(&self) -> bool {
         self.lanes[self.authority].queued_bytes() * 4 < self.limits.authority_backlog_bytes_max
             && self.lanes[!self.authority].queued_bytes() * 4 < self.limits.effect_queue_bytes_max
     }
@@ -218,12 +249,16 @@ impl LanePair {
             Errand::Restore(flight) => self.restored(flight, collected, reply, clients),
             Errand::Scan(sweep) if self.is_sweep(sweep) => self.scanned(reply),
             Errand::Exist(sweep) if self.is_sweep(sweep) => self.found_strangers(collected, reply),
-            Errand::Scan(_) | Errand::Exist(_) => {} // of a sweep that was begun anew
+            Errand::Own(sweep) if self.is_sweep(sweep) => self.found_own(asked, collected, reply),
+            Errand::Scan(_) | Errand::Exist(_) | Errand::Own(_) => {} // of a sweep that was begun anew
+            Errand::Count => self.counted(reply),
             Errand::Functions => self.put_functions(reply),
             Errand::RestoreFunctions => self.functions_restored(reply),
             Errand::First => self.trim(asked, reply),
             Errand::Track { connection } => self.tracked(connection, reply),
             Errand::Databases => self.counted_databases(side, reply),
+            Errand::Verify(verification, ask) => self.verify_answered(verification, ask, side, collected, reply),
+            Errand::Probe { sent_mono_ms } => self.probed(side, sent_mono_ms),
             Errand::Deadline { asked_mono_ms } => self.note_deadline(side, asked, asked_mono_ms, reply),
             Errand::Time { sent_mono_ms } => {
                 let mut parts = elements(reply, &self.limits.resp).map(|(part, _)| number(part));
@@ -237,9 +272,10 @@ impl LanePair {
     }
 
     /// The lane was lost before the answer came.
-    pub(super) fn errand_lost(&mut self, errand: Errand, db: u32, request: &[u8], clients: &mut impl Clients) {
+    pub(super) fn errand_lost(&mut self, side: Side, errand: Errand, db: u32, request: &[u8], clients: &mut impl Clients) {
         match errand {
             Errand::Copy(flight) => self.give_up(flight),
+            Errand::Restore(flight) if self.repairs.get(flight).is_some_and(|copy| copy.merges) => self.give_up(flight),
             Errand::Restore(flight) => {
                 let Some(Flight { db, key, step, .. }) = self.repairs.end(flight) else { return };
                 if step == Step::Restore {
@@ -271,9 +307,13 @@ impl LanePair {
             }
             // The keys that it was about are lost with the lane's requests, or expire on a side that is down.
             Errand::Deadline { .. } => {}
+            Errand::Own(sweep) if self.is_sweep(sweep) => self.begin_sweep_anew(),
+            Errand::Own(_) | Errand::Count => {}
+            Errand::Probe { .. } => self.probe_lost(side),
             Errand::Time { .. } => self.time_due_ms = 0,
             Errand::Track { .. } => self.reports_end(),
             Errand::Databases => self.place_anywhere(),
+            Errand::Verify(verification, ask) => self.verify_lost(verification, ask, side),
         }
     }
 }

@@ -107,10 +107,16 @@ impl LanePair {
                 return Err(LaneError::Setup { side, reply });
             }
             Job::Setup => {}
-            Job::Pass { read: true, doubts } if side != self.authority && !streamed && doubts != self.doubts => {
+            Job::Pass { read: true, doubts, .. } if side != self.authority && !streamed && doubts != self.doubts => {
                 self.confirm_read(asked, reply, clients);
             }
-            Job::Pass { .. } => clients.reply(asked.ticket, reply, true),
+            Job::Pass { shadow, .. } => {
+                if shadow && side == self.authority {
+                    self.shadow(asked, (!streamed).then_some(reply));
+                }
+                clients.reply(asked.ticket, reply, true);
+            }
+            Job::Shadow(shadow) => self.shadowed(asked, &shadow, reply),
             Job::Unknown if failed || !self.has_target => clients.reply(asked.ticket, reply, true),
             Job::Unknown => self.known_after_all(asked.ticket, reply, clients),
             Job::Write { effect, confirms } => {
@@ -198,7 +204,12 @@ impl LanePair {
             self.counters.effects_none += 1;
             return Mirrored::Nothing;
         }
-        let outlook = Outlook { secondary, dirty: &self.dirty, queue_max: self.limits.effect_queue_bytes_max, suspect: self.suspect };
+        let outlook = Outlook {
+            secondary,
+            dirty: &self.dirty,
+            queue_max: self.limits.effect_queue_bytes_max,
+            suspect: self.suspect || self.backfill.is_naming(),
+        };
         let obstacle = outlook.obstacle(&mut self.keys, session.db, request, effect, outcome);
         // Who waits for the secondary's answer waits for a copy of all of it.
         let follow = if obstacle == Some(Obstacle::Dirty) && held.is_none() { self.follow_pieces(session.db, len) } else { None };
@@ -210,6 +221,10 @@ impl LanePair {
             let request = self.lanes[self.authority].log.front(len).to_vec();
             self.leave_dirty(session.db, view(&request), effect, obstacle);
             return Mirrored::Short(None);
+        }
+        if self.looks_for_own() {
+            let request = self.lanes[self.authority].log.front(len).to_vec();
+            self.look_ahead(session.db, &request);
         }
         let (authority, secondary) = self.lanes.both_mut(self.authority);
         // In the protocol of the authority's reply, so that the two can be compared.
@@ -273,8 +288,10 @@ impl LanePair {
         }
         if effect == Effect::SwapDb {
             self.begin_sweep_anew();
+        } else if effect.settles() && self.backfill.keeps() {
+            self.backfill_flushed(session.db, effect);
         } else if let Some(sweep) = &mut self.sweep {
-            sweep.sees(&mut self.keys, view(self.lanes[self.authority].log.front(len)), effect);
+            sweep.sees(&mut self.keys, view(self.lanes[self.authority].log.front(len)), effect, &mut self.backfill.store);
         }
     }
 
@@ -357,7 +374,7 @@ impl LanePair {
         lane.enter(session);
         lane.log.push(request);
         let asked = Asked { len: request.len(), ticket, session };
-        lane.awaiting.push_back(Entry::new(asked, Job::Pass { read: true, doubts: self.doubts }));
+        lane.awaiting.push_back(Entry::new(asked, Job::Pass { read: true, doubts: self.doubts, shadow: false }));
         self.counters.rerouted_reads += 1;
     }
 }

@@ -2,44 +2,88 @@
 
 use super::LanePair;
 use super::repair::Errand;
+use crate::backfill::{BackfillState, Conflict};
 use crate::dirty::bucket_of;
+use crate::intent::INTENT_WORDS;
 use crate::reply::{bulk, elements};
 use crate::side::Side;
-use crate::sweep::{COUNT, Half, Sweep};
+use crate::sweep::{Half, Sweep};
 
 /// Keys that wait to be copied above which a sweep names no more.
 const NAMED_AHEAD: usize = 4096;
 
+/// About how many keys a server has looked at for one reply that names only some of them: what SCAN is told.
+const SCANNED_AT_ONCE: u64 = 512;
+
 impl LanePair {
     /// Asks for the next keys, if a sweep is wanted and those that it has named are nearly done with.
     pub(super) fn sweep(&mut self) {
-        if self.sweep.is_none() && (self.wants_sweep || self.dirty.needs_scan()) && !self.dirty.is_half_full() {
-            let databases = Side::BOTH.map(|side| self.lanes[side].databases()).into_iter().max().unwrap_or(0);
-            self.dirty.begin_scan();
-            self.sweeps = self.sweeps.wrapping_add(1);
-            self.sweep = Some(Sweep::new(self.sweeps, self.wants_sweep, databases, self.counters.forgotten));
-            if self.wants_sweep {
-                self.dirty.mark_functions();
-            }
+        if self.dirty.is_half_full() {
+            return;
         }
-        if self.dirty.waiting() >= NAMED_AHEAD || self.dirty.is_half_full() {
+        if self.sweep.is_none() {
+            self.begin_sweep();
+        }
+        let merges = self.backfill.merges > 0 || !self.backfill.merging.is_empty();
+        let paused = self.backfill.is_paused() && self.sweep.as_ref().is_some_and(|sweep| self.is_backfill(sweep));
+        if self.dirty.waiting() >= NAMED_AHEAD || merges || paused {
             return;
         }
         let Some(sweep) = self.sweep.as_mut().filter(|sweep| !sweep.asked) else { return };
         loop {
             let side = if sweep.half == Half::Authority { self.authority } else { !self.authority };
-            if self.lanes[side].has_db(sweep.db) {
+            if self.lanes[side].has_db(sweep.db) && sweep.wants_db() {
                 sweep.asked = true;
-                let db = sweep.db;
+                let (db, number) = (sweep.db, sweep.number);
                 self.scratch.clear();
-                interlay_resp::encode_request([&b"SCAN"[..], &sweep.cursor, b"COUNT", COUNT.as_bytes()], &mut self.scratch);
-                let number = sweep.number;
+                sweep.ask(&mut self.scratch);
+                if sweep.everything {
+                    self.save_place();
+                }
                 return self.ask(side, db, 1, Errand::Scan(number));
             }
-            if !sweep.next_db() {
+            let was_own = sweep.half == Half::Own;
+            let goes_on = sweep.next_db();
+            if was_own && sweep.half != Half::Own {
+                self.backfill.know_own_keys();
+            }
+            if !goes_on {
                 return self.end_sweep();
             }
         }
+    }
+
+    fn begin_sweep(&mut self) {
+        let needs_scan = self.dirty.needs_scan();
+        // A sweep that is gone on with has passed keys of folded buckets already: these come first.
+        let everything = self.wants_sweep && !(needs_scan && self.backfill.resume.is_some());
+        let chosen = !everything && !needs_scan && self.backfill.wants_own_sweep();
+        if !everything && !needs_scan && !chosen {
+            return;
+        }
+        let databases = Side::BOTH.map(|side| self.lanes[side].databases()).into_iter().max().unwrap_or(0);
+        self.sweeps = self.sweeps.wrapping_add(1);
+        let mut sweep = Sweep::new(self.sweeps, everything || chosen, databases, self.counters.forgotten, !self.backfill.keeps());
+        if chosen {
+            sweep = sweep.of(&self.backfill.options);
+        }
+        let resume = if everything || chosen { self.backfill.resume.take() } else { None };
+        match &resume {
+            Some((place, written)) => sweep = sweep.from(place, written),
+            None if chosen => self.backfill.forget_own_keys(),
+            None => self.dirty.begin_scan(),
+        }
+        if sweep.everything {
+            if resume.is_none()
+                && let Some(store) = &mut self.backfill.store
+            {
+                (0..INTENT_WORDS).for_each(|n| store.set_written(n, 0));
+            }
+            if !self.backfill.keeps() {
+                self.dirty.mark_functions();
+            }
+        }
+        self.sweep = Some(sweep);
     }
 
     pub(super) fn is_sweep(&self, number: u32) -> bool {
@@ -53,18 +97,38 @@ impl LanePair {
         let mut parts = elements(reply, &limits).map(|(part, _)| part);
         let (Some(cursor), Some(keys)) = (parts.next().and_then(bulk), parts.next()) else {
             let reason = format!("SCAN: {}", String::from_utf8_lossy(reply).trim_end());
+            if sweep.chosen.as_ref().is_some_and(|options| options.is_filtered()) && reply.starts_with(b"-ERR") {
+                // A server before 6.0 knows no TYPE.
+                return self.end_backfill(BackfillState::Failed, Some(format!("a server does not filter so: {reason}")));
+            }
             return self.repairs.pause(&reason, self.clock.now().mono_ms);
         };
         let wanted = |key: &&[u8]| sweep.everything || self.dirty.is_scanned(key);
         let keys: Vec<&[u8]> = elements(keys, &limits).filter_map(|(key, _)| bulk(key)).filter(wanted).collect();
         self.counters.swept_keys += keys.len() as u64;
-        let db = sweep.db;
-        if sweep.half == Half::Authority || keys.is_empty() || !self.lanes[self.authority].has_db(db) {
-            keys.into_iter().for_each(|key| self.dirty.mark(db, key));
-            if !sweep.advance(cursor) {
-                self.end_sweep();
+        let (db, half) = (sweep.db, sweep.half);
+        match half {
+            Half::Own => return self.scanned_own(db, &keys, cursor),
+            Half::Authority => {
+                let goes_on = sweep.advance(cursor);
+                let strangers = sweep.half == Half::Secondary;
+                self.name(db, &keys);
+                if self.sweep.as_ref().is_some_and(|sweep| self.is_backfill(sweep)) {
+                    self.backfill.progress.looks_for_strangers = strangers;
+                }
+                if !goes_on {
+                    self.end_sweep();
+                }
+                return;
             }
-            return;
+            Half::Secondary if keys.is_empty() || !self.lanes[self.authority].has_db(db) => {
+                keys.into_iter().for_each(|key| self.dirty.mark(db, key));
+                if !sweep.advance(cursor) {
+                    self.end_sweep();
+                }
+                return;
+            }
+            Half::Secondary => {}
         }
         self.scratch.clear();
         keys.iter().for_each(|key| interlay_resp::encode_request([&b"EXISTS"[..], key], &mut self.scratch));
@@ -76,6 +140,40 @@ impl LanePair {
         self.ask(self.authority, db, replies, Errand::Exist(number));
     }
 
+    /// Keys that the secondary has before any is copied.
+    fn scanned_own(&mut self, db: u32, keys: &[&[u8]], cursor: &[u8]) {
+        if !keys.iter().all(|key| self.backfill.note_own(db, key)) {
+            let reason = "the target has more keys than can be remembered: leave some out, or let the source win (--conflict replace)";
+            return self.end_backfill(BackfillState::Failed, Some(reason.to_owned()));
+        }
+        let Some(sweep) = self.sweep.as_mut() else { return };
+        sweep.advance(cursor);
+        if sweep.half != Half::Own {
+            self.backfill.know_own_keys();
+        }
+    }
+
+    /// The authority has these keys: they are to be copied, unless a backfill says otherwise.
+    fn name(&mut self, db: u32, keys: &[&[u8]]) {
+        let Some(sweep) = self.sweep.as_ref() else { return };
+        let conflict = sweep.chosen.as_ref().map_or(Conflict::Replace, |options| options.conflict);
+        if self.is_backfill(sweep) {
+            let progress = &mut self.backfill.progress;
+            let is_seen_in_part = progress.options.pattern.is_some() || progress.options.kind.is_some();
+            progress.keys_named += keys.len() as u64;
+            progress.keys_seen += if is_seen_in_part { SCANNED_AT_ONCE } else { keys.len() as u64 };
+        }
+        for key in keys {
+            if conflict == Conflict::Replace || !self.backfill.is_own(db, key) {
+                self.dirty.mark(db, key);
+            } else if conflict == Conflict::Merge {
+                self.backfill.merging.push_back((db, (*key).into()));
+            } else {
+                self.backfill.keep(db, key, "the target had it before");
+            }
+        }
+    }
+
     /// The authority has said which of the secondary's keys it has. Those it does not have are removed by a copy of nothing.
     pub(super) fn found_strangers(&mut self, collected: &[u8], reply: &[u8]) {
         let Some(sweep) = self.sweep.as_mut() else { return };
@@ -84,10 +182,15 @@ impl LanePair {
         let (strangers, then, db) = (std::mem::take(&mut sweep.strangers), std::mem::take(&mut sweep.then), sweep.db);
         let goes_on = sweep.advance(&then);
         let written = &sweep.written;
+        let mut removed = 0;
         for (key, answer) in strangers.iter().zip(replies.split(|byte| *byte == b'\n')) {
+            removed += u64::from(!answer.starts_with(b":1"));
             if !answer.starts_with(b":1") || written.contains(bucket_of(key)) {
                 self.dirty.mark(db, key);
             }
+        }
+        if self.sweep.as_ref().is_some_and(|sweep| self.is_backfill(sweep)) {
+            self.backfill.progress.keys_removed += removed;
         }
         if !goes_on {
             self.end_sweep();
@@ -98,8 +201,16 @@ impl LanePair {
         let Some(sweep) = self.sweep.take() else { return };
         self.dirty.end_scan(true);
         self.promises.swept = true;
+        if self.is_backfill(&sweep) {
+            self.backfill.progress.swept = true;
+            self.backfill.progress.looks_for_strangers = false;
+        }
         if sweep.everything {
+            self.backfill.save(None);
+        }
+        if sweep.everything && sweep.chosen.is_none() {
             self.suspect = false;
+            self.in_sync = true;
             self.wants_sweep = false;
             self.forgotten_before = sweep.forgotten_before;
             self.reports.swept(sweep.number);

@@ -132,7 +132,7 @@ impl LanePair {
             secondary: &self.lanes[!self.authority],
             dirty: &self.dirty,
             queue_max: self.limits.effect_queue_bytes_max,
-            suspect: self.suspect,
+            suspect: self.suspect || self.backfill.is_naming(),
         };
         (outcome, outlook.obstacle(&mut self.keys, part.db, part.request.bytes(), part.effect, outcome))
     }
@@ -172,6 +172,7 @@ impl LanePair {
         let (Some(first), Some(repeat)) = (going.first(), repeat) else {
             return if short { Mirrored::Short(None) } else { Mirrored::Nothing };
         };
+        going.iter().for_each(|part| self.look_ahead(part.db, part.request.bytes()));
         let selects = repeat.selects;
         let whole = repeat.whole();
         let (authority, secondary) = self.lanes.both_mut(self.authority);
@@ -208,8 +209,10 @@ impl LanePair {
         for part in &going {
             if part.effect == Effect::SwapDb {
                 self.begin_sweep_anew();
+            } else if part.effect.settles() && self.backfill.keeps() {
+                self.backfill_flushed(part.db, part.effect);
             } else if let Some(sweep) = &mut self.sweep {
-                sweep.sees(&mut self.keys, part.request, part.effect);
+                sweep.sees(&mut self.keys, part.request, part.effect, &mut self.backfill.store);
             }
         }
         if going.iter().any(|part| part.effect.crosses_dbs()) {

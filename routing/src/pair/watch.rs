@@ -153,7 +153,7 @@ impl LanePair {
         if !Side::BOTH.iter().all(|side| self.lanes[*side].is_up()) {
             self.place_anywhere();
         }
-        if !self.has_target || self.held || self.next_policy.is_some() || !self.lanes[authority].is_up() {
+        if !self.has_target || self.held || self.is_changing() || !self.lanes[authority].is_up() {
             return;
         }
         let now_ms = self.clock.now().mono_ms;

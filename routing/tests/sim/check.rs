@@ -299,7 +299,10 @@ impl Checker {
         // No client reads the reply to an effect, so any protocol will do for it. A request about the session itself may
         // come from a database that this server does not have.
         let elsewhere = record.session.db >= server.abilities.databases && matches!(record.work, Work::Other) && db == 0;
-        if (db != record.session.db && !elsewhere) || (spoken != proto && !is_effect) {
+        // A read that is compared is asked for in the protocol in which the authority has answered it.
+        let is_shadow =
+            side != authority && record.work == Work::Read && record.ran[authority].as_ref().is_some_and(|run| run.proto == spoken);
+        if (db != record.session.db && !elsewhere) || (spoken != proto && !is_effect && !is_shadow) {
             return told(&format!("of {:?} was executed by the {side} in {session:?}", record.session));
         }
         if is_effect {

@@ -241,6 +241,11 @@ pub(crate) fn errand(store: &mut Store, db: u32, args: &[&[u8]], format: u8, ser
             let next = if at < 64 { at } else { 0 };
             Reply::Array(vec![Reply::Bulk(next.to_string().into_bytes()), Reply::Array(found)])
         }
+        [b"SISMEMBER", key, member] => match item(key).map(|item| &item.value) {
+            None => Reply::Int(0),
+            Some(Value::Set(set)) => Reply::count(usize::from(set.contains(*member))),
+            Some(_) => Reply::WRONG_TYPE,
+        },
         [b"SETRANGE", key, at, bytes] => {
             let at = number(at).unwrap_or_default() as usize;
             let added = store.edit(db, key, |text: &mut Vec<u8>| {
@@ -276,6 +281,8 @@ pub(crate) fn errand(store: &mut Store, db: u32, args: &[&[u8]], format: u8, ser
         }
         [b"FUNCTION", b"DUMP"] => Reply::Bulk(b"functions".to_vec()),
         [b"FUNCTION", b"RESTORE", b"functions", b"FLUSH"] => Reply::Ok,
+        [b"PING"] => Reply::Status("PONG"),
+        [b"INFO", b"keyspace"] => Reply::Bulk(b"# Keyspace\r\ndb0:keys=7,expires=0,avg_ttl=0\r\n".to_vec()),
         [b"TIME"] => {
             let (seconds, micros) = (store.now() / 1000, store.now() % 1000 * 1000);
             Reply::Array([seconds, micros].map(|number| Reply::Bulk(number.to_string().into_bytes())).to_vec())

@@ -5,6 +5,7 @@
 
 mod together;
 mod trouble;
+mod verifying;
 mod waiting;
 
 use std::collections::VecDeque;
@@ -14,7 +15,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use interlay_resp::{Proto, Request, encode_request};
 use interlay_routing::{
-    Admission, BySide, Catalog, Conduct, Counters, LanePair, Now, Policy, Session, Side, Split, Submission, Ticket, Work,
+    Admission, BySide, Catalog, Conduct, Counters, LanePair, Now, Policy, Session, Side, Split, Submission, Tally, Ticket, VerifyStage,
+    Work,
 };
 
 use super::agenda::{Agenda, Instant};
@@ -26,6 +28,9 @@ use super::scenario::Scenario;
 use super::server::{Server, Step, Tag};
 use super::workload::{Args, Ask, Workload};
 use together::Section;
+
+/// What the requests of a verification take on a lane at most.
+const VERIFYING_BYTES_MAX: usize = 40_000;
 
 /// What setting up a lane for one request costs at most: a SELECT and a HELLO.
 const SETUP_BYTES_MAX: usize = 64;
@@ -57,6 +62,8 @@ enum Event {
     Unblock,
     /// The connection of a client's own goes a step on.
     Own,
+    /// The operator has both sides compared.
+    Verify,
     /// The pair looks at what is to be repaired.
     Tick,
 }
@@ -88,6 +95,9 @@ pub(crate) struct Summary {
     pub(crate) sections: u64,
     /// Transactions among the latter that a watched key has undone.
     pub(crate) nils: u64,
+    /// Verifications that came to their end, and runs at whose end one has found what was planted.
+    pub(crate) verified: u64,
+    pub(crate) planted: u64,
 }
 
 pub(crate) struct Driver {
@@ -115,6 +125,10 @@ pub(crate) struct Driver {
     well: bool,
     /// What clients wait to do on connections of their own.
     sections: VecDeque<Section>,
+    /// Keys differ that nobody knows of: somebody has written around the pair.
+    planted: bool,
+    /// What was last seen of a verification.
+    verified: Option<(Tally, VerifyStage)>,
     trace: bool,
 }
 
@@ -124,6 +138,7 @@ impl Driver {
         let scenario = Scenario::new(&mut rng);
         let mut pair = LanePair::new(Arc::clone(catalog), scenario.policy, true, scenario.limits.clone());
         pair.set_split(Split::new(scenario.split).expect("a percentage"));
+        pair.set_shadow(scenario.shadow);
         let mut server = |side: Side| {
             let mut server = Server::new(scenario.abilities[side], rng.fork());
             server.format = scenario.formats[side];
@@ -155,10 +170,14 @@ impl Driver {
                 transactions: 0,
                 sections: 0,
                 nils: 0,
+                verified: 0,
+                planted: 0,
             },
             began: std::time::Instant::now(),
             certain: true,
             sections: VecDeque::new(),
+            planted: false,
+            verified: None,
             trace,
             pair,
             rng,
@@ -184,8 +203,13 @@ impl Driver {
             self.agenda.plan(at, Event::Turn(place));
         }
         self.until_quiet()?;
+        // A change of the authority that cannot come to pass is not waited for longer than requests may be held.
+        self.pair.stay();
+        self.agenda.plan(self.agenda.now() + 1, Event::Tick);
+        self.until_quiet()?;
         self.let_go_of_waiting()?;
         self.repair()?;
+        self.verify()?;
         self.finish()
     }
 
@@ -193,6 +217,9 @@ impl Driver {
     fn repair(&mut self) -> Result<(), String> {
         self.say(|_| "all is well again".to_owned());
         self.well = true;
+        // A backfill goes to its end, at full speed.
+        _ = self.pair.resume_backfill();
+        _ = self.pair.limit_backfill(interlay_routing::BackfillLimits::default());
         for side in Side::BOTH {
             let server = &mut self.servers[side];
             (server.refuses_percent, server.cursed, server.malice) = (0, None, None);
@@ -276,6 +303,10 @@ impl Driver {
                 self.plan_if(true, event, 200);
             }
             Event::Own => self.own()?,
+            Event::Verify => {
+                self.ask_to_verify();
+                self.plan_if(true, event, 200);
+            }
             Event::Tick => {
                 self.ticking = false;
                 self.pair.pump();
@@ -490,6 +521,9 @@ impl Driver {
         }
         self.nobody_is_overlooked()?;
         self.nothing_differs_unnoticed()?;
+        if !self.well {
+            self.verified_the_truth()?;
+        }
         if !self.ticking && !self.well && !self.agenda.is_empty() {
             self.ticking = true;
             self.agenda.plan(self.agenda.now() + 20, Event::Tick);
@@ -510,7 +544,7 @@ impl Driver {
     fn nothing_differs_unnoticed(&mut self) -> Result<(), String> {
         let quiet =
             Side::BOTH.iter().all(|side| self.pair.unanswered(*side).0 == 0 && self.links[*side].up && !self.links[*side].restarted);
-        if !quiet || !self.sections.is_empty() || self.pair.policy() == Policy::BestEffort {
+        if self.planted || !quiet || !self.sections.is_empty() || self.pair.policy() == Policy::BestEffort {
             return Ok(());
         }
         self.set_clocks();
@@ -550,6 +584,8 @@ impl Driver {
         let bytes = self.pair.unanswered(side).1;
         // Copies look whether there is room before they are asked for, several at a time.
         let copies = self.pair.copies_under_way() * (200 + self.servers.source.dump_bytes_max.max(self.servers.target.dump_bytes_max));
+        let verifying = self.pair.verification().is_some_and(|verification| !verification.stage().is_over());
+        let copies = copies + if verifying { VERIFYING_BYTES_MAX } else { 0 };
         let bound = bound.saturating_add(copies + if self.pair.is_sweeping() { 1000 } else { 0 } + 60);
         if bytes > bound.saturating_add(self.longest_request + SETUP_BYTES_MAX) {
             return Err(format!("{bytes} bytes on the lane of the {side}, whose bound is {bound}"));
@@ -576,6 +612,9 @@ impl Driver {
             return Err(format!("{} wait and {} are on their own for ever", self.pair.waiting(), self.sections.len()));
         }
         self.checker.quiet(&self.pair, &stores)?;
+        if !self.scenario.best_effort && self.pair.counters().shadow_mismatches > 0 {
+            return Err(format!("reads of equal keys were found to differ: {:?}", self.pair.shadow_mismatches().collect::<Vec<_>>()));
+        }
         let dirty = self.pair.dirty().keys() + self.pair.dirty().buckets();
         let (counters, events) = (*self.pair.counters(), self.agenda.planned());
         Ok(Summary { counters, events, ended_at: now, dirty, abandoned: self.crowd.abandoned, ..self.summary })

@@ -15,6 +15,8 @@ pub(crate) struct Scenario {
     pub(crate) keys: u64,
     pub(crate) policy: Policy,
     pub(crate) split: u8,
+    /// The share of the reads that is compared. Unit: per cent.
+    pub(crate) shadow: u8,
     pub(crate) limits: PairLimits,
     pub(crate) abilities: BySide<Abilities>,
     /// The longest time a piece of data is under way to or from a side.
@@ -100,6 +102,7 @@ impl Scenario {
             transactions: rng.chance(50),
             waiting: rng.chance(50),
             sections: rng.chance(40),
+            shadow: rng.pick(&[0, 50, 100]),
         }
     }
 }

@@ -107,7 +107,7 @@ impl Checker {
         let key = part.args.get(1).cloned().unwrap_or_default();
         match &*part.args[0] {
             b"MEMORY" | b"PEXPIRETIME" | b"PTTL" | b"TYPE" | b"GET" | b"LRANGE" | b"SMEMBERS" | b"SCAN" | b"EXISTS" | b"TIME" => Ok(None),
-            b"STRLEN" | b"LLEN" | b"SCARD" | b"GETRANGE" | b"SSCAN" => Ok(None),
+            b"STRLEN" | b"LLEN" | b"SCARD" | b"GETRANGE" | b"SSCAN" | b"SISMEMBER" | b"INFO" | b"PING" => Ok(None),
             b"FUNCTION" if (key == b"DUMP") == (side == authority) => Ok(None),
             b"DUMP" => {
                 if let Some(serial) = serial(&part.reply) {

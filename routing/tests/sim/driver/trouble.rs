@@ -2,7 +2,7 @@
 
 use std::io::IoSlice;
 
-use interlay_routing::{LaneError, Policy, Side, Split};
+use interlay_routing::{BackfillLimits, BackfillOptions, LaneError, Policy, Side, Split};
 
 use super::{Driver, Event};
 use crate::sim::scenario::Scenario;
@@ -18,6 +18,8 @@ impl Driver {
         self.plan_if(operator, Event::Operate, 150);
         self.plan_if(true, Event::Vanish, 300);
         self.plan_if(waiting, Event::Unblock, 200);
+        let verifies = self.rng.chance(50);
+        self.plan_if(verifies, Event::Verify, 200);
         // Without polls everything that is written must wake who waits for it.
         let polls = waiting && self.rng.chance(30);
         self.plan_if(polls, Event::Poll, 100);
@@ -107,6 +109,19 @@ impl Driver {
         self.links[side].to_pair.is_empty() && self.pair.unanswered(side).1 == unwritten
     }
 
+    /// The operator has every key copied, or changes the mind.
+    fn order_backfill(&mut self) {
+        let limits = BackfillLimits { keys_per_s: self.rng.pick(&[0, 20, 1000]), greedy: self.rng.chance(50), ..BackfillLimits::default() };
+        let done = match self.rng.between(0, 4) {
+            0 => self.pair.pause_backfill(),
+            1 => self.pair.resume_backfill(),
+            2 => self.pair.cancel_backfill(),
+            3 => self.pair.limit_backfill(limits),
+            _ => self.pair.backfill(BackfillOptions { limits, ..BackfillOptions::default() }),
+        };
+        self.say(|_| format!("backfill: {done:?}"));
+    }
+
     pub(super) fn operate(&mut self) {
         match self.rng.between(0, 10) {
             0..3 if !self.pair.is_suspect() => {
@@ -115,6 +130,7 @@ impl Driver {
                 self.pair.set_split(Split::new(percent).expect("a percentage"));
             }
             0..3 => self.pair.stay(),
+            3..5 => self.order_backfill(),
             _ => {
                 let all = Policy::ALL.map(|(policy, _)| policy);
                 let policy = self.rng.pick(&all);
