@@ -23,15 +23,14 @@ pub(crate) struct OwnUser {
 /// Checks clients' credentials.
 #[derive(Debug)]
 pub(crate) struct Authenticator {
-    /// The way to the source. Its time includes waiting for one's turn.
-    pub(crate) source: Dialer,
     /// How many checks the source gets at once: after a restart all clients come together.
     pub(crate) at_once: Semaphore,
 }
 
 impl Authenticator {
-    /// Asks the source about a client's credentials. A user that is not the lane's gets its own connection to the authority,
-    /// which may be the other side: `authority`, then.
+    /// Asks a server about a client's credentials, on a way whose time includes waiting for one's turn: the source, as long as
+    /// there is one. A user that is not the lane's gets its own connection to the authority, which may be the other side:
+    /// `authority`, then.
     ///
     /// # Errors
     /// The reply that the client gets.
@@ -40,12 +39,13 @@ impl Authenticator {
         user: Option<&[u8]>,
         password: &[u8],
         session: Session,
+        checker: &Dialer,
         authority: Option<&Dialer>,
     ) -> Result<Option<OwnUser>, Vec<u8>> {
         // Never closed, so that there is always a turn.
         let _turn = self.at_once.acquire().await;
-        let (connection, id) = logged_in(self.source.log_in(user, password, session).await)?;
-        if self.source.is_own_user(user) {
+        let (connection, id) = logged_in(checker.log_in(user, password, session).await)?;
+        if checker.is_own_user(user) {
             return Ok(None);
         }
         let (connection, id) = match authority {
@@ -60,6 +60,6 @@ fn logged_in(asked: Result<(Frame, Connection, Option<i64>), DialError>) -> Resu
     match asked {
         Ok((Frame::SimpleError { data, .. }, ..)) => Err(error_reply(&data)),
         Ok((_, connection, id)) => Ok((connection, id)),
-        Err(_) => Err(error_reply("ERR interlay: source unavailable; the credentials were not checked, try again")),
+        Err(_) => Err(error_reply("ERR interlay: no server to ask; the credentials were not checked, try again")),
     }
 }

@@ -1,7 +1,14 @@
 //! The command line: what can be asked for, and the exit codes that say how it went.
 
+pub(crate) mod backfill;
+pub(crate) mod check;
+pub(crate) mod errors;
+pub(crate) mod gate;
 pub(crate) mod remote;
 pub(crate) mod repair;
+pub(crate) mod traffic;
+pub(crate) mod verify;
+pub(crate) mod workflow;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,7 +17,11 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use interlay_routing::Policy;
 
+use self::backfill::Backfill;
+use self::errors::Errors;
 use self::remote::AdminUrl;
+use self::traffic::Traffic;
+use self::workflow::Workflow;
 use crate::config::Flags;
 
 /// A RESP proxy that moves a live Redis workload from one server to another.
@@ -30,16 +41,7 @@ pub(crate) enum Command {
     /// Show how a running interlay is doing.
     Status(Remote),
     /// Show, or change, the share of the reads that goes to the target.
-    Traffic {
-        /// Per cent of the reads; without it the present share is shown.
-        #[arg(value_name = "N", value_parser = clap::value_parser!(u8).range(0..=100))]
-        percent: Option<u8>,
-        /// Do it even though nothing has proved the target to be in sync.
-        #[arg(long, requires = "percent")]
-        force: bool,
-        #[command(flatten)]
-        remote: Remote,
-    },
+    Traffic(Traffic),
     /// Show, or change, whose reply clients get for a write, and what a failure on the other side means.
     Policy {
         /// The policy of the next write; without it the present one is shown.
@@ -62,14 +64,54 @@ pub(crate) enum Command {
         #[command(flatten)]
         remote: Remote,
     },
-    /// List the keys that keep failing to be copied, with the reasons; with --json one a line, and as base64 too.
-    Errors {
-        /// List no more than so many.
-        #[arg(long, value_name = "N", default_value_t = 1000)]
-        limit: usize,
+    /// Compare the keys of both sides, exactly, while writes go on; exits with 0 if they are equal, and with 1 if they differ.
+    Verify {
+        /// Compare so many per cent of the keys, chosen by their hashes: the same ones each time.
+        #[arg(long, value_name = "PERCENT", default_value_t = 100, value_parser = clap::value_parser!(u8).range(1..=100))]
+        sample: u8,
+        /// Compare only the numbers of keys that the servers tell.
+        #[arg(long, conflicts_with_all = ["sample", "repair"])]
+        quick: bool,
+        /// Repair the keys that differ, and compare them again.
+        #[arg(long)]
+        repair: bool,
+        /// Do not wait for the end.
+        #[arg(long)]
+        detach: bool,
         #[command(flatten)]
         remote: Remote,
     },
+    /// Copy every key of the source to the target, while clients go on, and wait for the end.
+    Backfill(Backfill),
+    /// List the keys that keep failing to be copied, with the reasons; with --json one a line, and as base64 too. Or export or import
+    /// such lists, or try keys again.
+    Errors(Errors),
+    /// Make the target the authority: requests wait for some milliseconds meanwhile, and none fails. The source is kept in step.
+    Cutover(Gate),
+    /// Make the source the authority again; before a cutover, send all reads back to it and give the move up.
+    Rollback(Gate),
+    /// Let the source go after a cutover: nothing is written to it any more, and there is no way back.
+    Complete {
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// List what has happened: phases, changes of the authority, and who asked for what.
+    Events {
+        /// From this number on; without it the last hundred.
+        #[arg(long, value_name = "SEQ")]
+        since: Option<u64>,
+        /// Go on with what happens next, until interrupted.
+        #[arg(long)]
+        follow: bool,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Check whether the two servers can be a migration's source and target, and say what will be different. Exits with 0 if nothing
+    /// blocks that is not acknowledged.
+    Check(Box<check::Check>),
+    /// Make a whole move, guided: each step with its gate, kept on disk with --state-dir, and with a record of who said what.
+    #[command(subcommand)]
+    Workflow(Workflow),
     /// Run two Redis servers, a live load and an interlay between them, and prove both servers equal.
     Demo {
         /// Leave it running, and print what to try by hand.
@@ -90,6 +132,19 @@ pub(crate) struct Serve {
     /// The keys of the configuration.
     #[command(flatten)]
     pub(crate) flags: Flags,
+}
+
+/// How to go through the gate.
+#[derive(Debug, Args)]
+pub(crate) struct Gate {
+    /// Do it although conditions are not met; those that were overridden are named.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Change nothing, but list what has to hold, one by one; exits with 1 if something does not.
+    #[arg(long, conflicts_with = "force")]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
 }
 
 /// Which interlay is asked, and in which form it is to answer.
@@ -143,13 +198,27 @@ mod tests {
 
     #[test]
     fn values_are_optional_and_force_is_not_without_one() {
-        assert!(matches!(parse("interlay traffic").unwrap(), Command::Traffic { percent: None, force: false, .. }));
-        assert!(matches!(parse("interlay traffic 25 --force").unwrap(), Command::Traffic { percent: Some(25), force: true, .. }));
+        assert!(matches!(parse("interlay traffic").unwrap(), Command::Traffic(Traffic { percent: None, force: false, .. })));
+        assert!(matches!(parse("interlay traffic 25 --force").unwrap(), Command::Traffic(Traffic { percent: Some(25), force: true, .. })));
+        assert!(parse("interlay traffic --gradual --steps 1,50 --dwell-s 0.05 --on-trouble zero --force").is_ok());
+        for line in ["25 --gradual", "--steps 1", "--toggle --steps 1", "--gradual --shadow 1", "--gradual --dwell-s x", "--stop --force"] {
+            assert!(parse(&format!("interlay traffic {line}")).is_err(), "{line}");
+        }
         let both_required = Some(Policy::BothRequired);
         assert!(matches!(parse("interlay policy both-required").unwrap(), Command::Policy { policy, .. } if policy == both_required));
-        for line in
-            ["traffic --force", "policy --force", "traffic 101", "traffic -1", "policy both", "errors --limit x", "repair all", "stats", ""]
-        {
+        for line in [
+            "traffic --force",
+            "policy --force",
+            "traffic 101",
+            "traffic -1",
+            "policy both",
+            "errors --limit x",
+            "verify --sample 0",
+            "verify --quick --repair",
+            "repair all",
+            "stats",
+            "",
+        ] {
             assert_eq!(parse(&format!("interlay {line}")).unwrap_err().exit_code(), i32::from(Exit::Usage as u8), "{line}");
         }
     }

@@ -7,11 +7,12 @@ use std::io::ErrorKind;
 use std::rc::Rc;
 
 use bytes::BytesMut;
-use interlay_resp::RequestScanner;
+use interlay_resp::{Frame, RequestScanner};
 use interlay_routing::{BySide, Session, Side};
 use tokio::sync::Notify;
 
 use crate::auth::{Authenticator, OwnUser};
+use crate::clients::Login;
 use crate::dial::Dialer;
 use crate::pinned::{self, PinDesk};
 use crate::plane::{Next, Plane, Shared};
@@ -130,13 +131,19 @@ impl Place {
             plane.clients.get_mut(whom).map(|client| {
                 // A busy server refuses SELECT; what has to be in the client's database is not sent then.
                 let db = if is_busy { 0 } else { client.session.db };
-                (side, owner, Session { db, ..client.session }, client.about.name.clone())
+                let login = client.about.user.as_ref().map(|login| (login.user.clone(), login.password.clone()));
+                (side, owner, Session { db, ..client.session }, client.about.name.clone(), login)
             })
         };
-        let Some((side, owner, session, name)) = wanted else { return };
-        let dialled = match &doors.own[side] {
-            Some(dialer) => dialer.own(session, &name).await.map_err(|error| error.to_string()),
-            None => Err("there is no such side".to_owned()),
+        let Some((side, owner, session, name, login)) = wanted else { return };
+        let dialled = match (&doors.own[side], &login) {
+            (Some(dialer), Some((user, password))) => match dialer.log_in(Some(user), password, session).await {
+                Ok((Frame::SimpleError { data, .. }, ..)) => Err(data.to_string()),
+                Ok((_, connection, id)) => Ok((connection.into_socket(), id)),
+                Err(error) => Err(error.to_string()),
+            },
+            (Some(dialer), None) => dialer.own(session, &name).await.map_err(|error| error.to_string()),
+            (None, _) => Err("there is no such side".to_owned()),
         };
         let mut plane = self.plane.borrow_mut();
         match dialled {
@@ -144,7 +151,8 @@ impl Place {
             Ok(_) if side != plane.pair.authority() => {}
             Ok(_) if plane.clients.get_mut(whom).is_some_and(|client| client.pin.is_some()) => {}
             Ok((socket, id)) => {
-                let desk = PinDesk::new(socket, owner, side, session, id);
+                let mut desk = PinDesk::new(socket, owner, side, session, id);
+                desk.own_user = login.is_some();
                 if plane.clients.place(owner) == Some(whom)
                     && let Some(id) = plane.attach_pin(whom, desk)
                 {
@@ -243,8 +251,11 @@ impl Place {
             }
             (session, plane.pair.authority())
         };
-        let authority = doors.own[side].as_ref().filter(|_| side != Side::Source);
-        let verdict = doors.authenticator.check(user.as_deref(), &password, session, authority).await;
+        let asked = if self.plane.borrow().has_let_go(Side::Source) { Side::Target } else { Side::Source };
+        // There is a way to every side that there is.
+        let Some(checker) = &doors.own[asked] else { return };
+        let authority = doors.own[side].as_ref().filter(|_| side != asked);
+        let verdict = doors.authenticator.check(user.as_deref(), &password, session, checker, authority).await;
         // The HELLO goes onto the lane, which may not take requests just now.
         while self.waits_for_pair() {
             wake.notified().await;
@@ -266,7 +277,7 @@ impl Place {
         };
         let Some(client) = plane.clients.get_mut(self.at) else { return };
         client.authenticated = true;
-        client.about.user = own.as_ref().map(|own| own.name.clone());
+        client.about.user = own.as_ref().map(|own| Login { user: own.name.clone(), password });
         let before = client.pin;
         match own {
             Some(OwnUser { connection, id, .. }) => {

@@ -5,6 +5,7 @@
 //! the client is closed.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io::{ErrorKind, IoSlice};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -81,6 +82,18 @@ pub(crate) struct Client {
     pub(crate) about: About,
 }
 
+/// The credentials of another user than the lane's, with which a connection can be had again when the authority has changed.
+pub(crate) struct Login {
+    pub(crate) user: Vec<u8>,
+    pub(crate) password: Vec<u8>,
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Login").field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
 /// What CLIENT LIST tells of a client and nothing else needs.
 #[derive(Debug)]
 pub(crate) struct About {
@@ -91,7 +104,7 @@ pub(crate) struct About {
     pub(crate) active: Instant,
     pub(crate) command: Option<CommandId>,
     /// None is the lane's.
-    pub(crate) user: Option<Vec<u8>>,
+    pub(crate) user: Option<Login>,
     pub(crate) name: Vec<u8>,
     pub(crate) library: [Vec<u8>; 2],
     /// The client that its invalidations go to, and its id on the server.

@@ -5,17 +5,20 @@
 
 use std::time::Duration;
 
-use interlay_routing::{ErrorKey, Policy};
+use interlay_routing::{Difference, ErrorKey, Finding, KeptKey, Phase, Policy, ShadowMismatch, VerifyOptions};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::backfill::Progress;
+use crate::plane::{BackfillChange, BackfillOrder, Passed, Verdict, VerifyOrder};
 use crate::status::Status;
+use crate::verification::Report;
 
 /// Orders that may wait. Past it a caller waits, within [`ANSWER_WAIT`].
 const ORDERS_WAITING_MAX: usize = 64;
 
-/// How long a caller waits for the data plane: well above the longest `max_pause_ms`, so that only a data plane that
+/// How long a caller waits for the data plane: well above twice the longest `max_pause_ms`, so that only a data plane that
 /// is stuck is given up on.
-const ANSWER_WAIT: Duration = Duration::from_secs(15);
+const ANSWER_WAIT: Duration = Duration::from_secs(25);
 
 /// What the data plane can be asked to do.
 pub(crate) enum Order {
@@ -30,6 +33,17 @@ pub(crate) enum Order {
         /// Answered when reads are split so, or with the reason why not.
         reply: oneshot::Sender<Result<(), Refusal>>,
     },
+    /// Compare this share of the reads.
+    SetShadow {
+        /// Per cent of the reads, 0..=100.
+        percent: u8,
+        /// As of [`Order::SetTraffic`].
+        force: bool,
+        /// Answered when they are, or with the reason why not.
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
+    /// Say which reads the sides have last answered differently.
+    ShadowMismatches(oneshot::Sender<Vec<ShadowMismatch>>),
     /// Write by this policy.
     SetPolicy {
         /// The policy of the next write.
@@ -37,8 +51,26 @@ pub(crate) enum Order {
         /// Do it even though the sides may differ.
         force: bool,
         /// Answered when the policy holds, or with the reason why not.
-        reply: oneshot::Sender<Result<(), Refusal>>,
+        reply: oneshot::Sender<Verdict>,
     },
+    /// Make the target the authority.
+    CutOver {
+        /// Do it whatever conditions yield to that.
+        force: bool,
+        /// Answered when it has come to pass, or cannot any more.
+        reply: oneshot::Sender<Verdict>,
+    },
+    /// Make the source the authority again, or give the move up.
+    RollBack {
+        /// As of [`Order::CutOver`].
+        force: bool,
+        /// As of [`Order::CutOver`].
+        reply: oneshot::Sender<Verdict>,
+    },
+    /// Let the source go.
+    Complete(oneshot::Sender<Verdict>),
+    /// Say the phase, and what has to hold before the authority changes.
+    Conditions(oneshot::Sender<(Phase, Vec<Finding>)>),
     /// Copy every key that is dirty, those that keep failing too.
     Repair {
         /// Copy every key that there is.
@@ -53,6 +85,10 @@ pub(crate) enum Order {
         /// Answered with these, and with how many there are.
         reply: oneshot::Sender<(Vec<ErrorKey>, usize)>,
     },
+    /// Something about backfills, or keys to be copied.
+    Backfill(BackfillOrder),
+    /// Something about verifications.
+    Verify(VerifyOrder),
 }
 
 /// Why the interlay did not do what it was asked to, and what to do about it, in words for a person.
@@ -103,12 +139,92 @@ impl Control {
         Ok(self.ask(|reply| Order::SetTraffic { percent, force, reply }).await??)
     }
 
+    /// Compares `percent` (0..=100) of the reads. Dropped half way, the order may still be carried out.
+    ///
+    /// # Errors
+    /// Every [`ControlError`].
+    pub(crate) async fn set_shadow(&self, percent: u8, force: bool) -> Result<(), ControlError> {
+        Ok(self.ask(|reply| Order::SetShadow { percent, force, reply }).await??)
+    }
+
+    /// The last reads that the sides have answered differently.
+    ///
+    /// # Errors
+    /// [`ControlError::Gone`] and [`ControlError::Late`].
+    pub(crate) async fn shadow_mismatches(&self) -> Result<Vec<ShadowMismatch>, ControlError> {
+        self.ask(Order::ShadowMismatches).await
+    }
+
     /// Changes the policy. Dropped half way, the order may still be carried out.
     ///
     /// # Errors
     /// Every [`ControlError`].
-    pub(crate) async fn set_policy(&self, policy: Policy, force: bool) -> Result<(), ControlError> {
+    pub(crate) async fn set_policy(&self, policy: Policy, force: bool) -> Result<Passed, ControlError> {
         Ok(self.ask(|reply| Order::SetPolicy { policy, force, reply }).await??)
+    }
+
+    /// Makes the target the authority. Dropped half way, the order may still be carried out; as of the next two.
+    ///
+    /// # Errors
+    /// Every [`ControlError`].
+    pub(crate) async fn cut_over(&self, force: bool) -> Result<Passed, ControlError> {
+        Ok(self.ask(|reply| Order::CutOver { force, reply }).await??)
+    }
+
+    /// Makes the source the authority again, or gives the move up.
+    ///
+    /// # Errors
+    /// Every [`ControlError`].
+    pub(crate) async fn roll_back(&self, force: bool) -> Result<Passed, ControlError> {
+        Ok(self.ask(|reply| Order::RollBack { force, reply }).await??)
+    }
+
+    /// Lets the source go.
+    ///
+    /// # Errors
+    /// Every [`ControlError`].
+    pub(crate) async fn complete(&self) -> Result<Passed, ControlError> {
+        Ok(self.ask(Order::Complete).await??)
+    }
+
+    /// The phase, and what has to hold before the authority changes, one by one.
+    ///
+    /// # Errors
+    /// [`ControlError::Gone`] and [`ControlError::Late`].
+    pub(crate) async fn conditions(&self) -> Result<(Phase, Vec<Finding>), ControlError> {
+        self.ask(Order::Conditions).await
+    }
+
+    /// How far the backfill has come.
+    ///
+    /// # Errors
+    /// [`ControlError::Gone`] and [`ControlError::Late`].
+    pub(crate) async fn backfill(&self) -> Result<Progress, ControlError> {
+        self.ask(|reply| Order::Backfill(BackfillOrder::Progress(reply))).await
+    }
+
+    /// Does something about the backfill, and says how far it has come then.
+    ///
+    /// # Errors
+    /// Every [`ControlError`].
+    pub(crate) async fn change_backfill(&self, change: BackfillChange) -> Result<Progress, ControlError> {
+        Ok(self.ask(|reply| Order::Backfill(BackfillOrder::Change { change, reply })).await??)
+    }
+
+    /// Keys that the last backfill has kept as the target has them.
+    ///
+    /// # Errors
+    /// [`ControlError::Gone`] and [`ControlError::Late`].
+    pub(crate) async fn kept_keys(&self) -> Result<Vec<KeptKey>, ControlError> {
+        self.ask(|reply| Order::Backfill(BackfillOrder::Kept(reply))).await
+    }
+
+    /// Copies these keys, whether they are known to differ or not.
+    ///
+    /// # Errors
+    /// Every [`ControlError`].
+    pub(crate) async fn copy(&self, keys: Vec<(u32, Vec<u8>)>) -> Result<(), ControlError> {
+        Ok(self.ask(|reply| Order::Backfill(BackfillOrder::Copy { keys, reply })).await??)
     }
 
     /// Begins to copy every dirty key, or every key, and says how things are then.
@@ -125,6 +241,38 @@ impl Control {
     /// [`ControlError::Gone`] and [`ControlError::Late`].
     pub(crate) async fn errors(&self, limit: usize) -> Result<(Vec<ErrorKey>, usize), ControlError> {
         self.ask(|reply| Order::Errors { limit, reply }).await
+    }
+
+    /// Begins to compare the keys of both sides.
+    ///
+    /// # Errors
+    /// Every [`ControlError`].
+    pub(crate) async fn verify(&self, options: VerifyOptions) -> Result<Report, ControlError> {
+        Ok(self.ask(|reply| Order::Verify(VerifyOrder::Begin { options, reply })).await??)
+    }
+
+    /// How the verification under way is doing, or the last one has ended.
+    ///
+    /// # Errors
+    /// [`ControlError::Gone`] and [`ControlError::Late`].
+    pub(crate) async fn verification(&self) -> Result<Option<Report>, ControlError> {
+        self.ask(|reply| Order::Verify(VerifyOrder::Report(reply))).await
+    }
+
+    /// Ends the verification under way.
+    ///
+    /// # Errors
+    /// Every [`ControlError`].
+    pub(crate) async fn cancel_verification(&self) -> Result<Report, ControlError> {
+        Ok(self.ask(|reply| Order::Verify(VerifyOrder::Cancel(reply))).await??)
+    }
+
+    /// At most `limit` of the keys that were found to differ.
+    ///
+    /// # Errors
+    /// [`ControlError::Gone`] and [`ControlError::Late`].
+    pub(crate) async fn differences(&self, limit: usize) -> Result<Vec<Difference>, ControlError> {
+        self.ask(|reply| Order::Verify(VerifyOrder::Differences { limit, reply })).await
     }
 
     async fn ask<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Result<T, ControlError> {

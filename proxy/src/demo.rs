@@ -1,10 +1,11 @@
-//! `interlay demo`: two real servers, an interlay between them, a live load, and the proof that both ended up equal.
+//! `interlay demo`: two real servers, an interlay between them, a live load, and a whole move with the proof at each step.
 //!
-//! In: `redis-server` on the path. Out: a progress line, a table of what was done, and an exit code that says whether it
-//! was proved. What an operator does meanwhile is done with this executable's own commands. Both servers start empty,
-//! so that everything in them came through the interlay. Whatever was started ends with the demo.
+//! In: `redis-server` on the path. Out: a progress line, what the operator did and was told, a table of what came of it, and an
+//! exit code that says whether all of it was proved. The operator uses this executable's own commands. Whatever was
+//! started ends with the demo.
 
 mod connection;
+mod dataset;
 mod load;
 mod process;
 mod proof;
@@ -17,6 +18,7 @@ use std::pin::pin;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
+use interlay_routing::Phase;
 use tokio::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -40,16 +42,29 @@ const GLANCE: Duration = Duration::from_millis(200);
 /// How often the rate is taken, and a line is written where lines cannot be rewritten.
 const LINE: Duration = Duration::from_secs(1);
 
-/// What the operator does during the load, each after so many seconds.
-const ACTS: &[(u64, &[&str])] = &[
-    (2, &["policy", "both-required"]),
-    (4, &["policy", "source-authoritative"]),
-    (5, &["traffic", "25", "--force"]),
-    (7, &["traffic", "0"]),
-];
+/// What the operator does under the load, and for how long that goes on before the next act. A command that answers no ends the
+/// demo: so each `verify` is a proof.
+const ACTS: &[(&[&str], Duration)] = {
+    const AT_ONCE: Duration = Duration::ZERO;
+    const A_WHILE: Duration = Duration::from_secs(2);
+    &[
+        (&["check"], AT_ONCE),
+        (&["backfill"], AT_ONCE),
+        (&["verify"], AT_ONCE),
+        (&["traffic", "10"], A_WHILE),
+        (&["traffic", "50"], A_WHILE),
+        (&["traffic", "100"], A_WHILE),
+        (&["cutover"], A_WHILE),
+        (&["verify"], AT_ONCE),
+        (&["rollback"], A_WHILE),
+        (&["verify"], AT_ONCE),
+        (&["cutover"], A_WHILE),
+        (&["verify"], AT_ONCE),
+    ]
+};
 
-/// How long the load lasts.
-const LOAD: Duration = Duration::from_secs(8);
+/// How long the load goes on before the first act.
+const WARM_UP: Duration = Duration::from_secs(2);
 
 /// Why there is no proof, neither for nor against.
 #[derive(Debug, thiserror::Error)]
@@ -133,20 +148,29 @@ async fn perform(keep: bool) -> Result<Exit, DemoError> {
 /// Load, operation, proof: whether both servers are equal, nothing went wrong and nothing is dirty.
 async fn show(stage: &mut Stage, seed: u64) -> Result<bool, DemoError> {
     stage.ready().await?;
+    dataset::fill(stage.servers().0.port).await.map_err(DemoError::at("the source"))?;
     out::say(&stage);
+    out::say(format_args!("before    {} keys of every type on the source, {} of which expire", dataset::TOTAL, dataset::EXPIRING));
     out::say(format_args!("load      {} connections, seed {seed} (again: INTERLAY_SEED={seed})\n", writers::CLIENTS));
 
     let writers = Writers::start(stage.listen_port(), seed);
     let lag_max = watch(stage, &writers).await?;
     let stopped = tokio::time::timeout(PATIENCE, writers.stop()).await;
     let tally = stopped.map_err(|_| DemoError::Late { what: "every client has its replies" })?;
-    wait_until("every short-lived key has expired on both servers", async || stage.has_no_expiries().await).await?;
+    wait_until("every short-lived key has expired on both servers", async || stage.has_only_expiries(dataset::EXPIRING).await).await?;
     wait_until("every effect is answered and every dirty key is copied", async || Ok(is_settled(&stage.status().await?))).await?;
     let (source, target) = stage.servers();
-    let report =
+    let mut report =
         Report { tally, lag_max, status: stage.status().await?, source: Proof::of(source).await?, target: Proof::of(target).await? };
     out::say(format_args!("\n{report}"));
-    Ok(report.proved())
+    if !report.proved() {
+        return Ok(false);
+    }
+    let answer = stage.operate(&["complete"]).await?;
+    out::say(format_args!("\n$ interlay complete\n{}", answer.trim_end()));
+    report.status = stage.status().await?;
+    out::say(format_args!("phase {}: the {} alone serves the applications", report.status.phase, report.status.authority));
+    Ok(report.status.phase == Phase::Completed)
 }
 
 /// Whether every effect is answered and no key may differ.
@@ -156,34 +180,36 @@ fn is_settled(status: &Status) -> bool {
 
 /// Shows how the load goes, and operates the interlay under it. Gives the highest lag seen, in effects.
 async fn watch(stage: &mut Stage, writers: &Writers) -> Result<u64, DemoError> {
-    let start = Instant::now();
-    let mut lag_max = 0;
-    let mut acts = ACTS.iter();
-    let mut next_act = acts.next();
     out::say(Line::HEAD);
     let mut line = Line::default();
-    let mut glances = tokio::time::interval(GLANCE);
-    glances.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    // The first one comes at once, before there is anything to be seen.
-    glances.tick().await;
-    while start.elapsed() < LOAD {
-        glances.tick().await;
-        stage.check()?;
-        if let Some((_, args)) = next_act.filter(|(second, _)| start.elapsed().as_secs() >= *second) {
-            let answer = stage.operate(args).await?;
-            line.interrupt(format_args!("$ interlay {}\n{}", args.join(" "), answer.trim_end()));
-            next_act = acts.next();
-        }
-        let status = stage.status().await?;
-        lag_max = lag_max.max(status.lag_effects);
-        line.show(start.elapsed(), writers.total().requests, &status);
+    let mut lag_max = load_for(WARM_UP, stage, writers, &mut line).await?;
+    for (args, hold) in ACTS {
+        let answer = stage.operate(args).await?;
+        line.interrupt(format_args!("$ interlay {}\n{}", args.join(" "), answer.trim_end()));
+        lag_max = lag_max.max(load_for(*hold, stage, writers, &mut line).await?);
     }
     Ok(lag_max)
 }
 
+/// Lets the load go on, and shows how it goes: at least once. Gives the highest lag seen, in effects.
+async fn load_for(time: Duration, stage: &mut Stage, writers: &Writers, line: &mut Line) -> Result<u64, DemoError> {
+    let start = Instant::now();
+    let mut lag_max = 0;
+    loop {
+        stage.check()?;
+        let status = stage.status().await?;
+        lag_max = lag_max.max(status.lag_effects);
+        line.show(writers.total().requests, &status);
+        if start.elapsed() >= time {
+            return Ok(lag_max);
+        }
+        tokio::time::sleep(GLANCE).await;
+    }
+}
+
 /// The progress line: in a terminal one that is rewritten, else a new one each second.
-#[derive(Default)]
 struct Line {
+    start: Instant,
     /// The line above the cursor is one to be rewritten.
     shown: bool,
     /// When the rate was last taken, and the requests up to then.
@@ -192,10 +218,17 @@ struct Line {
     rate: u64,
 }
 
-impl Line {
-    const HEAD: &str = "   time  requests       /s  mirrored    lag  dirty  policy";
+impl Default for Line {
+    fn default() -> Self {
+        Self { start: Instant::now(), shown: false, before: Default::default(), rate: 0 }
+    }
+}
 
-    fn show(&mut self, elapsed: Duration, requests: u64, status: &Status) {
+impl Line {
+    const HEAD: &str = "   time  requests       /s  mirrored    lag  dirty  phase";
+
+    fn show(&mut self, requests: u64, status: &Status) {
+        let elapsed = self.start.elapsed();
         let since = elapsed - self.before.0;
         let due = since >= LINE;
         if due {
@@ -205,7 +238,7 @@ impl Line {
         let effects = status.counters.get("effects").copied().unwrap_or_default();
         let elapsed = format!("{:.1} s", elapsed.as_secs_f32());
         let (lag, dirty) = (status.lag_effects, status.dirty_keys);
-        let line = format!("{elapsed:>7}{requests:>10}{:>9}{effects:>10}{lag:>7}{dirty:>7}  {}", self.rate, status.policy);
+        let line = format!("{elapsed:>7}{requests:>10}{:>9}{effects:>10}{lag:>7}{dirty:>7}  {}", self.rate, status.phase);
         if io::stdout().is_terminal() {
             // One line up, and cleared.
             let up = if self.shown { "\x1b[1A\r\x1b[2K" } else { "" };

@@ -168,6 +168,23 @@ impl Connection {
         Ok(interlay_resp::decode_reply(&self.receive().await?)?)
     }
 
+    /// Sends several commands at once and waits for their replies, in the same order.
+    ///
+    /// # Errors
+    /// As of [`Connection::call`].
+    pub(crate) async fn call_all(&mut self, requests: &[Vec<Vec<u8>>]) -> Result<Vec<Frame>, DialError> {
+        let mut bytes = Vec::new();
+        for args in requests {
+            interlay_resp::encode_request(args, &mut bytes);
+        }
+        self.send(&bytes).await?;
+        let mut replies = Vec::with_capacity(requests.len());
+        for _ in requests {
+            replies.push(interlay_resp::decode_reply(&self.receive().await?)?);
+        }
+        Ok(replies)
+    }
+
     /// As [`Connection::call`], but an error frame is an error.
     async fn demand(&mut self, command: &'static str, args: &[impl AsRef<[u8]>]) -> Result<Frame, DialError> {
         match self.call(args).await? {

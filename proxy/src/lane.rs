@@ -34,15 +34,17 @@ pub(crate) struct Lane {
 }
 
 impl Lane {
-    /// Keeps the lane connected for ever. To be dropped when the process ends.
+    /// Keeps the lane connected until its side is let go. To be dropped when the process ends.
     pub(crate) async fn keep(self, plane: Shared) {
         let mut wait = FIRST_WAIT;
         let mut last = None;
-        loop {
-            match self.connect(last.as_ref()).await {
+        while !plane.borrow().has_let_go(self.side) {
+            let teaches = plane.borrow().learns_from(self.side);
+            match self.connect(last.as_ref(), teaches).await {
                 Ok((_, greeting, _)) if plane.borrow_mut().is_one_too_many(self.side, &greeting) => {
                     self.note(&plane, &format!("this server is the {} too: writes would be applied twice", !self.side));
                 }
+                Ok(_) if plane.borrow().has_let_go(self.side) => return,
                 Ok((socket, greeting, table)) => {
                     wait = FIRST_WAIT;
                     if let Some(table) = table {
@@ -60,13 +62,12 @@ impl Lane {
         }
     }
 
-    /// Only the source's word on commands counts: it is what clients have been used to.
-    async fn connect(&self, last: Option<&Greeting>) -> Result<(Rc<Socket>, Greeting, Option<CommandTable>), DialError> {
+    async fn connect(&self, last: Option<&Greeting>, teaches: bool) -> Result<(Rc<Socket>, Greeting, Option<CommandTable>), DialError> {
         let connect = async {
             let mut connection = Connection::open(&self.endpoint, self.tls.as_ref()).await?;
             let name = format!("interlay-{}-lane", self.side);
             let greeting = connection.greet(&self.endpoint, &name, last).await?;
-            let table = if self.side == Side::Source { connection.command_table().await? } else { None };
+            let table = if teaches { connection.command_table().await? } else { None };
             Ok((connection.into_socket(), greeting, table))
         };
         let timed_out = || DialError::Io(std::io::ErrorKind::TimedOut.into());

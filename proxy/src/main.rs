@@ -5,6 +5,8 @@
 
 mod admin;
 mod auth;
+mod backfill;
+mod check;
 mod cli;
 mod client;
 mod clients;
@@ -13,6 +15,7 @@ mod control;
 mod demo;
 mod dial;
 mod endpoint;
+mod events;
 mod lane;
 mod logging;
 mod metrics;
@@ -27,24 +30,38 @@ mod socket;
 mod state;
 mod status;
 mod tls;
+mod traffic;
+mod verification;
 mod watch;
+mod workflow;
 
 use std::env;
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::cli::{Cli, Command, Exit, Serve, remote, repair};
+use crate::cli::{Cli, Command, Exit, Gate, Serve, gate, remote, repair, verify};
 use crate::config::Config;
+use crate::verification::Wanted;
 
 fn main() -> ExitCode {
     let exit = match Cli::parse().command {
         Command::Serve(args) => serve(args),
         Command::Status(remote) => remote::status(&remote).print(),
-        Command::Traffic { percent, force, remote } => remote::traffic(&remote, percent, force).print(),
+        Command::Traffic(args) => cli::traffic::traffic(&args).print(),
         Command::Policy { policy, force, remote } => remote::policy(&remote, policy, force).print(),
         Command::Repair { all, detach, remote } => repair::repair(&remote, all, detach).print(),
-        Command::Errors { limit, remote } => repair::errors(&remote, limit).print(),
+        Command::Verify { sample, quick, repair, detach, remote } => {
+            verify::verify(&remote, Wanted { sample, quick, repair }, detach).print()
+        }
+        Command::Backfill(args) => cli::backfill::backfill(args).print(),
+        Command::Errors(args) => cli::errors::errors(&args).print(),
+        Command::Cutover(Gate { force, dry_run, remote }) => gate::change(&remote, gate::Gate::CutOver, force, dry_run).print(),
+        Command::Rollback(Gate { force, dry_run, remote }) => gate::change(&remote, gate::Gate::RollBack, force, dry_run).print(),
+        Command::Complete { remote } => gate::change(&remote, gate::Gate::Complete, false, false).print(),
+        Command::Events { since, follow, remote } => gate::events(&remote, since, follow).print(),
+        Command::Check(args) => cli::check::check(*args).print(),
+        Command::Workflow(command) => cli::workflow::workflow(command).print(),
         Command::Demo { keep } => demo::run(keep),
     };
     exit.into()

@@ -100,6 +100,12 @@ impl Metrics {
             None,
             Box::new(|status| f64::from(status.target_read_percent)),
         );
+        gauge(
+            "interlay_shadow_percent",
+            "Share of the reads that both sides answer, to be compared, 0 to 100.",
+            None,
+            Box::new(|status| f64::from(status.shadow_percent)),
+        );
         for side in Side::BOTH {
             let label = Some(("side", side.name()));
             let connected = move |status: &Status| flag(status.side(side).is_some_and(|side| side.connected));

@@ -76,6 +76,12 @@ impl PinDesk {
         self.own_user || self.is_redirected_to || !self.pin.is_neutral()
     }
 
+    /// Whether a transaction is open, or prepared by watching keys.
+    pub(crate) fn is_in_transaction(&self) -> bool {
+        let standing = self.pin.standing();
+        standing.queued.is_some() || standing.watching
+    }
+
     /// Whether subscriptions are all the state that it has.
     pub(crate) fn only_subscribes(&self) -> bool {
         let Standing { subscriptions, .. } = self.pin.standing();
@@ -147,6 +153,11 @@ impl Pins {
     /// Whether a request is under way on one of them that may change data.
     pub(crate) fn owe_writes(&self) -> bool {
         self.desks.values().any(|desk| desk.pin.owes_a_write())
+    }
+
+    /// All of them, as they are.
+    pub(crate) fn desks(&self) -> impl Iterator<Item = &PinDesk> {
+        self.desks.values()
     }
 
     /// All of them.

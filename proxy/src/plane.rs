@@ -14,26 +14,33 @@ use bytes::{Bytes, BytesMut};
 use interlay_resp::{Form, Limits, Proto, Request, RequestScanner, Scan};
 use interlay_routing::command::Flags;
 use interlay_routing::{
-    Admission, BySide, Catalog, Conduct, Effect, LaneError, LanePair, Own, SHARE_FROM_BYTES, SessionCommand, Side, Submission, Ticket,
-    TimeoutAt, Watch, Work,
+    Admission, BySide, Catalog, Conduct, Effect, LaneError, LanePair, Own, Phase, Policy, SHARE_FROM_BYTES, SessionCommand, Side,
+    Submission, Ticket, TimeoutAt, Watch, Work,
 };
 use tokio::sync::Notify;
 
 use crate::clients::ClientTable;
+use crate::events::Events;
 use crate::pinned::{PinDesk, PinId, Pins};
 use crate::session::{self, Ask, Barrier, Credentials, Decides, Hello, Outcome, error_reply};
 use crate::socket::Socket;
 use crate::status::SideStatus;
 
 mod about;
+mod backfill;
 mod control;
+mod gate;
+mod phases;
 mod pins;
 mod remember;
 mod roads;
 mod sections;
 mod spare;
+mod verify;
 
-pub(crate) use control::Change;
+pub(crate) use backfill::{Change as BackfillChange, Order as BackfillOrder};
+pub(crate) use gate::{Change, Passed, Verdict};
+pub(crate) use verify::Order as VerifyOrder;
 
 use about::About;
 use roads::{Known, Road, Turn};
@@ -142,6 +149,10 @@ pub(crate) struct Plane {
     /// A change of the authority that waits for the lanes to run empty.
     change: Option<Change>,
     max_pause: Duration,
+    phase: Phase,
+    /// What a rollback goes back to.
+    former_policy: Policy,
+    events: Arc<Events>,
     last_pause: Option<Duration>,
     /// Told when another side becomes the authority.
     pub(crate) authority_moved: Rc<Notify>,
@@ -163,8 +174,11 @@ impl Plane {
         lane_user: String,
         limits: Limits,
         max_pause: Duration,
+        events: Arc<Events>,
     ) -> Self {
         let desk = |address| LaneDesk { status: SideStatus { address, ..SideStatus::default() }, ..LaneDesk::default() };
+        let phase = if addresses.target.is_empty() { Phase::Passthrough } else { Phase::Mirroring };
+        let former_policy = if pair.authority() == Side::Source { pair.policy() } else { Policy::SourceAuthoritative };
         Self {
             catalog: pair.catalog().clone(),
             pair,
@@ -185,6 +199,9 @@ impl Plane {
             limits,
             change: None,
             max_pause,
+            phase,
+            former_policy,
+            events,
             last_pause: None,
             authority_moved: Rc::default(),
             watch_said: Watch::Off,
@@ -555,7 +572,8 @@ impl Plane {
             }
         }
         self.give_turn();
-        self.finish_change();
+        self.go_through_gate();
+        self.let_clients_go_on();
     }
 }
 

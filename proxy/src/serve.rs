@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,19 +21,21 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin;
 use crate::auth::Authenticator;
+use crate::check::{self, Checks, Desk};
+use crate::cli::Exit;
 use crate::client::{self, Doors};
 use crate::clients::{ClientLimits, ClientTable};
 use crate::config::Config;
 use crate::control::{self, Control, Order};
 use crate::dial::{self, Dialer};
 use crate::endpoint::Endpoint;
+use crate::events::{Events, Kind};
 use crate::lane::Lane;
 use crate::pinned;
 use crate::plane::{Plane, Shared};
 use crate::session::error_reply;
 use crate::socket::Socket;
 use crate::state::{Bitmap, Found, Identity, State, StateError};
-use crate::tls::SideTls;
 use crate::watch;
 
 /// How often the plane looks at what only time tells; the timeouts that hang on it are as exact as this.
@@ -76,20 +79,55 @@ pub(crate) enum ServeError {
 ///
 /// # Errors
 /// [`ServeError`], before any client was served.
-pub(crate) fn run(mut config: Config) -> Result<(), ServeError> {
-    let state = open_state(&mut config)?;
+pub(crate) fn run(config: Config) -> Result<(), ServeError> {
     let clients = listen("clients", config.listen)?;
-    let admin = listen("admin", config.admin)?;
     raise_file_limit(config.limits.max_clients);
+    tracing::info!(listen = %clients.local_addr()?, "clients are served");
+    start(config, Some(clients), |_| ())
+}
+
+/// Runs an interlay that serves no clients, for as long as `work` takes, which gets the address of its admin port; or until
+/// SIGTERM or SIGINT.
+///
+/// # Errors
+/// [`ServeError`], before `work` has begun.
+pub(crate) fn run_for(config: Config, work: impl FnOnce(SocketAddr) -> Exit + Send + 'static) -> Result<Exit, ServeError> {
+    let (done_tx, done_rx) = std::sync::mpsc::channel();
+    start(config, None, |(admin, stop)| {
+        std::thread::spawn(move || {
+            // Nobody hears of it if a signal came first.
+            done_tx.send(work(admin)).ok();
+            stop.cancel();
+        });
+    })?;
+    Ok(done_rx.try_recv().unwrap_or(Exit::No))
+}
+
+/// Runs an interlay, and tells `begun` where its admin port is and how to stop it.
+fn start(
+    mut config: Config,
+    clients: Option<std::net::TcpListener>,
+    begun: impl FnOnce((SocketAddr, CancellationToken)),
+) -> Result<(), ServeError> {
+    let state = open_state(&mut config)?;
+    let admin = listen("admin", config.admin)?;
+    let admin_address = admin.local_addr()?;
     tracing::info!(
-        listen = %clients.local_addr()?, admin = %admin.local_addr()?, source = %config.source,
-        target = config.target.as_ref().map(ToString::to_string), policy = %config.policy, "interlay serves",
+        admin = %admin_address, source = %config.source, target = config.target.as_ref().map(ToString::to_string),
+        policy = %config.policy, "interlay serves",
     );
+    let events = Arc::new(match &config.state_dir {
+        Some(dir) => Events::open(dir)?,
+        None => Events::default(),
+    });
+    events.note(Kind::Process, format!("version {} begins", env!("CARGO_PKG_VERSION")));
     let (control, mailbox) = control::channel();
     let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
-    let operator = start_operator(admin, control, stop.clone(), ended.clone())?;
+    let checks = check::desk(dialers(&config), config.state_dir.clone());
+    let operator = start_operator(admin, control, checks, Arc::clone(&events), config.state_dir.clone(), stop.clone(), ended.clone())?;
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-    let served = LocalSet::new().block_on(&runtime, data_plane(config, state, clients, mailbox, stop));
+    begun((admin_address, stop.clone()));
+    let served = LocalSet::new().block_on(&runtime, data_plane(config, state, clients, mailbox, events, stop));
     ended.cancel();
     // A panic there has been reported by its thread.
     operator.join().ok();
@@ -121,6 +159,9 @@ fn raise_file_limit(max_clients: usize) {
 fn start_operator(
     admin: std::net::TcpListener,
     control: Control,
+    (checks, desk): (Checks, Desk),
+    events: Arc<Events>,
+    state_dir: Option<PathBuf>,
     stop: CancellationToken,
     ended: CancellationToken,
 ) -> io::Result<std::thread::JoinHandle<()>> {
@@ -145,7 +186,7 @@ fn start_operator(
                 tokio::time::sleep(ADMIN_LINGER).await;
             };
             tokio::select! {
-                _ = async { tokio::join!(signals, admin::serve(admin, control, ended.clone())) } => {}
+                _ = async { tokio::join!(signals, admin::serve(admin, control, checks, events, state_dir, ended.clone()), desk.keep()) } => {}
                 () = last_answers => {}
             }
         });
@@ -157,28 +198,22 @@ fn start_operator(
 async fn data_plane(
     config: Config,
     state: Option<(State, Bitmap, Found)>,
-    listener: std::net::TcpListener,
+    listener: Option<std::net::TcpListener>,
     mut orders: mpsc::Receiver<Order>,
+    events: Arc<Events>,
     stop: CancellationToken,
 ) -> io::Result<()> {
-    let mut listener = Some(TcpListener::from_std(listener)?);
+    let mut listener = listener.map(TcpListener::from_std).transpose()?;
     let shutdown_timeout = config.limits.shutdown_timeout;
     let effect_timeout = config.limits.effect_timeout;
     let max_clients = config.limits.max_clients;
     let acceptor = config.tls.listener.clone().map(TlsAcceptor::from);
-    let plane = build(&config);
+    let plane = build(&config, events);
     if let Some((state, bitmap, found)) = state {
         plane.borrow_mut().remember(state, bitmap, found);
     }
-    let dialer = |endpoint: &Endpoint, tls: &Option<SideTls>| Dialer {
-        endpoint: endpoint.clone(),
-        tls: tls.clone(),
-        timeout: config.limits.connect_timeout,
-    };
-    let source = dialer(&config.source, &config.tls.sides.source);
-    let target = config.target.as_ref().map(|target| dialer(target, &config.tls.sides.target));
-    let authenticator = Authenticator { source: source.clone(), at_once: Semaphore::new(CHECKS_AT_ONCE) };
-    let doors = Rc::new(Doors { authenticator, own: BySide { source: Some(source), target } });
+    let authenticator = Authenticator { at_once: Semaphore::new(CHECKS_AT_ONCE) };
+    let doors = Rc::new(Doors { authenticator, own: dialers(&config) });
     if config.watch && config.target.is_some() {
         tokio::task::spawn_local(watch::keep(Rc::clone(&plane), Rc::clone(&doors)));
     }
@@ -223,6 +258,17 @@ async fn data_plane(
     }
 }
 
+/// The ways to both sides.
+fn dialers(config: &Config) -> BySide<Option<Dialer>> {
+    let dialer = |endpoint: &Endpoint, side: Side| Dialer {
+        endpoint: endpoint.clone(),
+        tls: config.tls.sides[side].clone(),
+        timeout: config.limits.connect_timeout,
+    };
+    let target = config.target.as_ref().map(|target| dialer(target, Side::Target));
+    BySide { source: Some(dialer(&config.source, Side::Source)), target }
+}
+
 /// Opens the state directory, if there is one. The policy that was in force goes before the configuration's: the authority
 /// has the newest data.
 fn open_state(config: &mut Config) -> Result<Option<(State, Bitmap, Found)>, StateError> {
@@ -231,10 +277,10 @@ fn open_state(config: &mut Config) -> Result<Option<(State, Bitmap, Found)>, Sta
     let identity = Identity { source: config.source.address(), target, policy: config.policy };
     let opened = State::open(dir, &identity)?;
     if let Found::Left(left) = &opened.2
-        && left.policy != config.policy
+        && left.standing.policy != config.policy
     {
-        tracing::warn!(configured = %config.policy, in_force = %left.policy, "the policy of the state directory goes on; `interlay policy` changes it");
-        config.policy = left.policy;
+        tracing::warn!(configured = %config.policy, in_force = %left.standing.policy, "the policy of the state directory goes on; `interlay policy` changes it");
+        config.policy = left.standing.policy;
     }
     Ok(Some(opened))
 }
@@ -247,7 +293,7 @@ async fn accept(listener: Option<&TcpListener>) -> io::Result<TcpStream> {
     }
 }
 
-fn build(config: &Config) -> Shared {
+fn build(config: &Config, events: Arc<Events>) -> Shared {
     let limits = &config.limits;
     let resp = RespLimits { bulk_bytes_max: limits.bulk_bytes_max, ..RespLimits::default() };
     let pair_limits = PairLimits {
@@ -271,7 +317,7 @@ fn build(config: &Config) -> Shared {
     let addresses =
         BySide { source: config.source.address(), target: config.target.as_ref().map(|target| target.address()).unwrap_or_default() };
     let lane_user = config.source.user.clone().unwrap_or_else(|| "default".to_owned());
-    Rc::new(RefCell::new(Plane::new(pair, clients, addresses, lane_user, resp, limits.max_pause)))
+    Rc::new(RefCell::new(Plane::new(pair, clients, addresses, lane_user, resp, limits.max_pause, events)))
 }
 
 fn lanes(config: Config) -> impl Iterator<Item = Lane> {

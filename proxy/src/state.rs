@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   identity.toml   whose state it is, and what was in force; replaced as a whole, on disk before anything acts on it
+//!   backfill.map    how far a sweep of every key has come, memory-mapped too; made anew where it cannot be relied upon
 //!   intent.bits     the write-intent bitmap, memory-mapped: a bit set here is in the kernel's hands at once
 //! ```
 //!
@@ -20,17 +21,19 @@
 mod bitmap;
 mod error;
 mod identity;
+mod position;
 
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use interlay_routing::{BySide, Policy, Side};
+use interlay_routing::{BySide, Phase, Policy, Saved, Side};
 
 pub(crate) use bitmap::Bitmap;
 pub(crate) use error::{Flaw, StateError};
 use identity::Record;
+pub(crate) use position::Position;
 
 /// The file that says whose state it is.
 const IDENTITY: &str = "identity.toml";
@@ -55,6 +58,37 @@ pub(crate) struct Identity {
     pub(crate) policy: Policy,
 }
 
+/// How far the move has come, and what goes on with the next process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// The phase.
+    pub(crate) phase: Phase,
+    /// The policy in force, and with it the authority.
+    pub(crate) policy: Policy,
+    /// What a rollback goes back to.
+    pub(crate) former_policy: Policy,
+    /// Every key was copied, and nothing has made that doubtful since.
+    pub(crate) in_sync: bool,
+    /// Any key may differ until all are copied.
+    pub(crate) suspect: bool,
+    /// Share of the reads that goes to the target, in per cent.
+    pub(crate) target_read_percent: u8,
+}
+
+impl Standing {
+    /// At the beginning.
+    pub(crate) fn new(policy: Policy, has_target: bool) -> Self {
+        let is_target = policy.authority() == Side::Target;
+        let phase = match has_target {
+            false => Phase::Passthrough,
+            true if is_target => Phase::Cutover,
+            true => Phase::Mirroring,
+        };
+        let former_policy = if is_target { Policy::default() } else { policy };
+        Self { phase, policy, former_policy, in_sync: false, suspect: false, target_read_percent: 0 }
+    }
+}
+
 /// What a directory held when it was opened.
 #[derive(Clone, Debug)]
 pub(crate) enum Found {
@@ -69,14 +103,16 @@ pub(crate) enum Found {
 pub(crate) struct Left {
     /// Buckets whose keys may differ, in ascending order. They stay marked.
     pub(crate) buckets: Vec<usize>,
-    /// The policy in force, and with it the authority.
-    pub(crate) policy: Policy,
+    /// How far the move had come.
+    pub(crate) standing: Standing,
     /// Whether any key may differ: that was so, or the machine has gone down before the bits were surely on disk.
     pub(crate) suspect: bool,
     /// The processes that the servers were when they were last seen.
     pub(crate) run_ids: BySide<Option<String>>,
     /// Whether the earlier process closed the directory.
     pub(crate) clean: bool,
+    /// Whether the machine has gone down before what it wrote was surely on disk.
+    pub(crate) went_down: bool,
 }
 
 /// A directory in use. Dropped without [`State::close`], it is left as after a crash.
@@ -88,6 +124,8 @@ pub(crate) struct State {
     /// The file behind the [`Bitmap`].
     bits: File,
     record: Record,
+    /// What is on disk already, to be put in force at once.
+    prepared: Option<Record>,
 }
 
 impl State {
@@ -112,7 +150,7 @@ impl State {
         commit(&dir, &bits_path)?;
         commit(&dir, &identity_path)?;
         let (bits, bitmap) = open_bits(path, record.id)?;
-        Ok((Self { path: path.to_owned(), dir, bits, record }, bitmap, Found::New))
+        Ok((Self { path: path.to_owned(), dir, bits, record, prepared: None }, bitmap, Found::New))
     }
 
     fn reopen(path: &Path, dir: File, identity: &Identity, boot_id: Option<String>) -> Result<(Self, Bitmap, Found), StateError> {
@@ -125,33 +163,38 @@ impl State {
         let run_id = |side| record.run_id(side).map(ToOwned::to_owned);
         let left = Left {
             buckets: bitmap.marked(),
-            policy: record.policy,
+            standing: record.standing(),
             suspect: record.suspect || went_down,
             run_ids: BySide { source: run_id(Side::Source), target: run_id(Side::Target) },
             clean: record.clean,
+            went_down,
         };
-        let mut state = Self { path: path.to_owned(), dir, bits, record };
+        let mut state = Self { path: path.to_owned(), dir, bits, record, prepared: None };
         // In force before the first write is mirrored; and since the boot is forgotten with it, so is what it has shown.
         state.update(|record| (record.clean, record.suspect, record.boot_id) = (false, left.suspect, boot_id))?;
         Ok((state, bitmap, Found::Left(left)))
     }
 
-    /// Records the policy in force, and with it the authority.
+    /// Records how far the move has come.
     ///
     /// # Errors
     ///
     /// [`StateError::Io`], as of every method that records: what could not be recorded must not be acted on.
-    pub(crate) fn record_policy(&mut self, policy: Policy) -> Result<(), StateError> {
-        self.update(|record| record.policy = policy)
+    pub(crate) fn record_standing(&mut self, standing: Standing) -> Result<(), StateError> {
+        self.update(|record| record.set_standing(standing))
     }
 
-    /// Records whether any key may differ.
+    /// Writes what is about to be recorded onto the disk, so that the next [`State::record_standing`] takes no time if it is just that.
     ///
     /// # Errors
     ///
-    /// As of [`State::record_policy`].
-    pub(crate) fn record_suspect(&mut self, suspect: bool) -> Result<(), StateError> {
-        self.update(|record| record.suspect = suspect)
+    /// As of [`State::record_standing`]. What holds is as it was.
+    pub(crate) fn prepare(&mut self, standing: Standing) -> Result<(), StateError> {
+        let mut record = self.record.clone();
+        record.set_standing(standing);
+        stage(&self.path.join(IDENTITY), record.to_text().as_bytes())?;
+        self.prepared = Some(record);
+        Ok(())
     }
 
     /// Records which process a side's server is. True if it was another one when it was last seen: it may have lost writes,
@@ -159,7 +202,7 @@ impl State {
     ///
     /// # Errors
     ///
-    /// As of [`State::record_policy`].
+    /// As of [`State::record_standing`].
     pub(crate) fn record_run_id(&mut self, side: Side, run_id: &str) -> Result<bool, StateError> {
         let restarted = self.record.run_id(side).is_some_and(|known| known != run_id);
         self.update(|record| {
@@ -167,6 +210,20 @@ impl State {
             record.suspect |= restarted;
         })?;
         Ok(restarted)
+    }
+
+    /// How far sweeps had come, and where that is kept. Nothing is to be gone on with if what was left is not `usable`.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError::Io`].
+    pub(crate) fn position(&self, usable: bool) -> Result<(Position, Saved), StateError> {
+        let (mut position, saved) = Position::open(&self.path, &self.dir, self.record.id)?;
+        if usable {
+            return Ok((position, saved));
+        }
+        position.clear();
+        Ok((position, Saved::default()))
     }
 
     /// Puts everything on disk and says so: the machine may go down now. Keys that are dirty stay marked.
@@ -182,12 +239,22 @@ impl State {
     fn update(&mut self, change: impl FnOnce(&mut Record)) -> Result<(), StateError> {
         let mut record = self.record.clone();
         change(&mut record);
-        if record != self.record {
-            let file = self.path.join(IDENTITY);
-            stage(&file, record.to_text().as_bytes())?;
-            commit(&self.dir, &file)?;
-            self.record = record;
+        if record == self.record {
+            return Ok(());
         }
+        let file = self.path.join(IDENTITY);
+        if self.prepared.take().as_ref() == Some(&record) {
+            // In force for whoever comes after this process, whatever becomes of that; the disk gets to know a moment later.
+            fs::rename(unfinished(&file), &file).map_err(StateError::io("replace", &file))?;
+            self.record = record;
+            // A file of its own: a copy of the locked one would keep the lock.
+            let dir = File::open(&self.path).map_err(StateError::io("open", &self.path))?;
+            std::thread::spawn(move || dir.sync_all().inspect_err(|error| tracing::error!(%error, "the state directory cannot be synced")));
+            return Ok(());
+        }
+        stage(&file, record.to_text().as_bytes())?;
+        commit(&self.dir, &file)?;
+        self.record = record;
         Ok(())
     }
 }

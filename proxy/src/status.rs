@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use interlay_routing::{Counters, OnLag, Policy, Side};
+use interlay_routing::{Counters, OnLag, Phase, Policy, Side};
 use serde::{Deserialize, Serialize};
 
 /// A clock that is off by less needs no word.
@@ -15,6 +15,7 @@ const CLOCK_OFFSET_SHOWN_MS: i64 = 100;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Status {
     /// How far the move has come.
+    #[serde(with = "phase_name")]
     pub(crate) phase: Phase,
     /// The side in charge.
     #[serde(with = "SideName")]
@@ -24,6 +25,10 @@ pub(crate) struct Status {
     pub(crate) policy: Policy,
     /// Share of the reads that goes to the target, 0..=100 per cent.
     pub(crate) target_read_percent: u8,
+    /// Share of the reads that both sides answer, to be compared, 0..=100 per cent.
+    pub(crate) shadow_percent: u8,
+    /// Such reads that the secondary answered otherwise than the authority did, since the start, by their command.
+    pub(crate) shadow_mismatches_by_command: BTreeMap<String, u64>,
     /// Clients connected now.
     pub(crate) clients: u64,
     /// Effects not yet answered by the secondary.
@@ -75,16 +80,6 @@ pub(crate) struct Status {
     pub(crate) counters: BTreeMap<String, u64>,
 }
 
-/// How far the move has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Phase {
-    /// There is no target.
-    Passthrough,
-    /// What changes on the authority is put onto the secondary's lane.
-    Mirroring,
-}
-
 /// How one side's lane is doing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SideStatus {
@@ -100,6 +95,17 @@ pub(crate) struct SideStatus {
     pub(crate) last_error: Option<String>,
     /// How far the server's clock is ahead of ours, in ms.
     pub(crate) clock_offset_ms: i64,
+    /// How long the lane's answers take; absent while no read is split.
+    pub(crate) reply_ms: Option<ReplyMs>,
+}
+
+/// How long a lane has taken of late to answer a PING of Interlay's own, whatever was ahead of it there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ReplyMs {
+    /// Half of the answers came within this.
+    pub(crate) median: u64,
+    /// The slowest of some fifty, or the one that is waited for now.
+    pub(crate) worst: u64,
 }
 
 impl Status {
@@ -117,15 +123,6 @@ impl Status {
     }
 }
 
-impl fmt::Display for Phase {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Passthrough => "passthrough",
-            Self::Mirroring => "mirroring",
-        })
-    }
-}
-
 impl fmt::Display for Status {
     /// A table for a person: one line a fact, and no line for a counter that has not moved.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -134,6 +131,9 @@ impl fmt::Display for Status {
         row("authority", &self.authority)?;
         row("policy", &self.policy)?;
         row("target reads", &format_args!("{} %", self.target_read_percent))?;
+        if self.shadow_percent > 0 {
+            row("compared reads", &format_args!("{} %", self.shadow_percent))?;
+        }
         row("clients", &self.clients)?;
         row("lag", &format_args!("{} effects, {} bytes, {} ms", self.lag_effects, self.lag_bytes, self.lag_ms))?;
         row("on lag", &self.on_lag.name())?;
@@ -188,7 +188,7 @@ impl fmt::Display for SideStatus {
 /// [`Side`] in JSON; `routing` itself knows no serde.
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Side", rename_all = "lowercase")]
-enum SideName {
+pub(crate) enum SideName {
     Source,
     Target,
 }
@@ -218,6 +218,7 @@ macro_rules! by_name {
     };
 }
 
+by_name!(phase_name, Phase);
 by_name!(policy_name, Policy);
 by_name!(on_lag_name, OnLag);
 
@@ -233,6 +234,8 @@ pub(crate) mod tests {
             authority: Side::Source,
             policy: Policy::SourceAuthoritative,
             target_read_percent: 25,
+            shadow_percent: 0,
+            shadow_mismatches_by_command: BTreeMap::new(),
             clients: 3,
             lag_effects: 2,
             lag_bytes: 70,

@@ -16,24 +16,6 @@ use super::error::ApiError;
 pub(crate) use super::error::ErrorBody;
 use crate::status::{Status, policy_name};
 
-/// Which reads go to the target.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Traffic {
-    /// Per cent of the reads, 0..=100.
-    pub(crate) target_read_percent: u8,
-}
-
-/// The body of a change of [`Traffic`].
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct SetTraffic {
-    /// Per cent of the reads, 0..=100.
-    pub(crate) target_read_percent: u8,
-    /// Whether to do it even though nothing has proved the target to be in sync.
-    #[serde(default)]
-    pub(crate) force: bool,
-}
-
 /// Which policy holds.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct CurrentPolicy {
@@ -101,21 +83,6 @@ pub(super) async fn status(State(admin): State<Admin>) -> Result<Json<Status>, A
     Ok(Json(admin.control.status().await?))
 }
 
-pub(super) async fn traffic(State(admin): State<Admin>) -> Result<Json<Traffic>, ApiError> {
-    let Status { target_read_percent, .. } = admin.control.status().await?;
-    Ok(Json(Traffic { target_read_percent }))
-}
-
-pub(super) async fn set_traffic(State(admin): State<Admin>, body: Result<Bytes, BytesRejection>) -> Result<Json<Traffic>, ApiError> {
-    const EXPECTED: &str = r#"expected {"target_read_percent": a number from 0 to 100, "force": true or false}, force being optional"#;
-    let SetTraffic { target_read_percent, force } = read(body, EXPECTED)?;
-    if target_read_percent > 100 {
-        return Err(ApiError::new(StatusCode::BAD_REQUEST, format!("{target_read_percent} is not a percentage"), EXPECTED));
-    }
-    admin.control.set_traffic(target_read_percent, force).await?;
-    Ok(Json(Traffic { target_read_percent }))
-}
-
 pub(super) async fn policy(State(admin): State<Admin>) -> Result<Json<CurrentPolicy>, ApiError> {
     let Status { policy, .. } = admin.control.status().await?;
     Ok(Json(CurrentPolicy { policy }))
@@ -135,18 +102,29 @@ pub(super) async fn repair(State(admin): State<Admin>, body: Result<Bytes, Bytes
 }
 
 pub(super) async fn errors(State(admin): State<Admin>, uri: Uri) -> Result<Json<Errors>, ApiError> {
-    let limit = match uri.query() {
-        None => Some(ERRORS_LIMIT),
-        Some(query) => query.strip_prefix("limit=").and_then(|limit| limit.parse().ok()),
-    };
-    let malformed = || ApiError::new(StatusCode::BAD_REQUEST, "no such query", "expected ?limit= and a number, or nothing");
-    let limit = limit.ok_or_else(malformed)?;
+    let [limit] = numbers(&uri, ["limit"])?;
+    let limit = limit.map_or(ERRORS_LIMIT, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
     let (errors, error_keys) = admin.control.errors(limit).await?;
     Ok(Json(Errors { error_keys: error_keys as u64, errors: errors.into_iter().map(KeyError::from).collect() }))
 }
 
+/// The numbers in a query that may have them under these names, and nothing else.
+pub(super) fn numbers<const N: usize>(uri: &Uri, names: [&str; N]) -> Result<[Option<u64>; N], ApiError> {
+    let mut numbers = [None; N];
+    for pair in uri.query().into_iter().flat_map(|query| query.split('&')) {
+        let place =
+            pair.split_once('=').and_then(|(name, value)| Some((names.iter().position(|known| *known == name)?, value.parse().ok()?)));
+        let Some((at, number)) = place else {
+            let expected = names.map(|name| format!("{name}=NUMBER")).join("&");
+            return Err(ApiError::new(StatusCode::BAD_REQUEST, "no such query", format!("expected ?{expected}, or less of it")));
+        };
+        numbers[at] = Some(number);
+    }
+    Ok(numbers)
+}
+
 /// Reads a JSON body, whatever its content type says: people send it with plain `curl -d`.
-fn read<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>, expected: &str) -> Result<T, ApiError> {
+pub(super) fn read<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>, expected: &str) -> Result<T, ApiError> {
     let body = body.map_err(|rejection| ApiError::new(rejection.status(), rejection.body_text(), expected))?;
     serde_json::from_slice(&body).map_err(|error| ApiError::new(StatusCode::BAD_REQUEST, error.to_string(), expected))
 }

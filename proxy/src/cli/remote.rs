@@ -20,12 +20,13 @@ use tokio::net::TcpStream;
 use tokio::runtime;
 
 use super::{Exit, Remote};
-use crate::admin::api::{CurrentPolicy, ErrorBody, SetPolicy, SetTraffic, Traffic};
+use crate::admin::api::{CurrentPolicy, ErrorBody, SetPolicy};
+use crate::admin::audit::WHO;
 use crate::out;
 use crate::status::Status;
 
 /// How long an answer may take: longer than the admin port itself waits for the data plane.
-const ANSWER_WAIT: Duration = Duration::from_secs(20);
+const ANSWER_WAIT: Duration = Duration::from_secs(30);
 
 /// Bytes of an answer; a status has a few thousand, and a list of error keys a few million at most.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
@@ -82,12 +83,6 @@ impl Outcome {
 /// `interlay status`.
 pub(crate) fn status(remote: &Remote) -> Outcome {
     run(remote, "/api/v1/status", None::<()>, |now: Status| now.to_string().trim_end().to_owned())
-}
-
-/// `interlay traffic [N]`.
-pub(crate) fn traffic(remote: &Remote, percent: Option<u8>, force: bool) -> Outcome {
-    let change = percent.map(|target_read_percent| SetTraffic { target_read_percent, force });
-    run(remote, "/api/v1/traffic", change, |now: Traffic| format!("{} % of the reads go to the target", now.target_read_percent))
 }
 
 /// `interlay policy [P]`.
@@ -148,14 +143,35 @@ impl Answer {
     }
 }
 
+/// Who asks: the user and the host's name, as the environment tells.
+fn who() -> String {
+    let told = |name| std::env::var(name).ok().filter(|value| !value.is_empty() && value.chars().all(|char| char.is_ascii_graphic()));
+    told("USER").or_else(|| told("LOGNAME")).unwrap_or_else(|| "interlay".to_owned())
+}
+
 /// One request on a connection of its own.
 pub(super) async fn exchange(admin: &AdminUrl, path: &str, change: Option<impl Serialize>) -> Result<Answer, Cause> {
     let request = match change {
         Some(change) => Request::put(path).body(serde_json::to_vec(&change)?),
         None => Request::get(path).body(Vec::new()),
     };
-    let mut request = request?.map(|body| Full::new(Bytes::from(body)));
+    send(ANSWER_WAIT, admin, request?).await
+}
+
+/// PUT, on a connection of its own, with a time of its own for the answer.
+pub(super) async fn put_within(wait: Duration, admin: &AdminUrl, path: &str, change: impl Serialize) -> Result<Answer, Cause> {
+    send(wait, admin, Request::put(path).body(serde_json::to_vec(&change)?)?).await
+}
+
+/// DELETE, on a connection of its own.
+pub(super) async fn delete(admin: &AdminUrl, path: &str) -> Result<Answer, Cause> {
+    send(ANSWER_WAIT, admin, Request::delete(path).body(Vec::new())?).await
+}
+
+async fn send(wait: Duration, admin: &AdminUrl, request: Request<Vec<u8>>) -> Result<Answer, Cause> {
+    let mut request = request.map(|body| Full::new(Bytes::from(body)));
     request.headers_mut().insert(HOST, admin.0.as_str().parse()?);
+    request.headers_mut().insert(WHO, who().parse()?);
     let exchange = async {
         let stream = TcpStream::connect(admin.0.as_str()).await?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
@@ -164,19 +180,20 @@ pub(super) async fn exchange(admin: &AdminUrl, path: &str, change: Option<impl S
         let (head, body) = sender.send_request(request).await?.into_parts();
         Ok(Answer { code: head.status, body: Limited::new(body, ANSWER_BYTES_MAX).collect().await?.to_bytes() })
     };
-    tokio::time::timeout(ANSWER_WAIT, exchange).await.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
+    tokio::time::timeout(wait, exchange).await.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
 }
 
 #[cfg(test)]
 mod tests {
     use std::net::SocketAddr;
+    use std::sync::Arc;
 
     use tokio::net::TcpListener;
     use tokio_util::sync::CancellationToken;
 
     use super::*;
     use crate::admin;
-    use crate::admin::tests::data_plane;
+    use crate::admin::tests::{data_plane, unasked};
     use crate::cli::repair;
     use crate::status::tests::mirroring;
 
@@ -191,13 +208,15 @@ mod tests {
         let remote = at(listener.local_addr().unwrap());
         let shutdown = CancellationToken::new();
         let stopped = shutdown.clone();
-        let port = served.spawn(async move { admin::serve(listener, data_plane(mirroring()), stopped).await });
+        let port =
+            served.spawn(async move { admin::serve(listener, data_plane(mirroring()), unasked(), Arc::default(), None, stopped).await });
 
         assert_eq!(status(&remote).exit, Exit::Done);
-        assert_eq!(traffic(&remote, None, false).said.unwrap(), "25 % of the reads go to the target");
-        let refused = traffic(&remote, Some(50), false);
+        let traffic = |percent, force| crate::cli::traffic::set(&remote, percent, None, force);
+        assert_eq!(traffic(None, false).said.unwrap(), "25 % of the reads go to the target");
+        let refused = traffic(Some(50), false);
         assert_eq!((refused.exit, refused.said.unwrap_err().as_str()), (Exit::No, "not proved; --force (nothing has changed)"));
-        assert_eq!(traffic(&remote, Some(50), true).exit, Exit::Done);
+        assert_eq!(traffic(Some(50), true).exit, Exit::Done);
         assert_eq!(policy(&remote, Some(Policy::BestEffort), false).exit, Exit::Done);
         let json = policy(&Remote { json: true, ..remote.clone() }, None, false);
         assert_eq!(json.said.unwrap(), r#"{"policy":"best-effort"}"#);
@@ -206,7 +225,7 @@ mod tests {
         let why = left.said.unwrap_err();
         assert_eq!((left.exit, why.lines().count()), (Exit::No, 3), "{why}");
         assert_eq!(repair::repair(&remote, true, true).exit, Exit::Done);
-        let listed = repair::errors(&Remote { json: true, ..remote.clone() }, 1000);
+        let listed = crate::cli::errors::list(&Remote { json: true, ..remote.clone() }, 1000);
         assert_eq!((listed.exit, listed.said.unwrap().lines().count()), (Exit::Done, 2));
 
         shutdown.cancel();

@@ -40,15 +40,6 @@ pub(crate) fn repair(remote: &Remote, all: bool, detach: bool) -> Outcome {
     })
 }
 
-/// `interlay errors`.
-pub(crate) fn errors(remote: &Remote, limit: usize) -> Outcome {
-    in_runtime(remote, async {
-        let answer = exchange(&remote.admin, &format!("/api/v1/errors?limit={limit}"), None::<()>).await?;
-        let done = answer.exit() == Exit::Done;
-        conclude(&answer, remote.json && !done, |errors: Errors| if remote.json { json_lines(&errors) } else { table(&errors) })
-    })
-}
-
 /// Waits until no key is dirty, or nothing more can be done about those that are.
 async fn wait(remote: &Remote, begun: Answer) -> Result<Outcome, Cause> {
     let mut answer = begun;
@@ -144,12 +135,14 @@ impl Drop for Progress {
     }
 }
 
-fn json_lines(errors: &Errors) -> String {
+/// Error keys, one a line.
+pub(super) fn json_lines(errors: &Errors) -> String {
     let lines: Vec<_> = errors.errors.iter().filter_map(|error| serde_json::to_string(error).ok()).collect();
     lines.join("\n")
 }
 
-fn table(errors: &Errors) -> String {
+/// Error keys, for a person.
+pub(super) fn table(errors: &Errors) -> String {
     if errors.error_keys == 0 {
         return "every key can be copied".to_owned();
     }

@@ -109,7 +109,8 @@ impl Plane {
     pub(super) fn names_unknown_user(&self, request: Request<'_>) -> bool {
         let mut args = request.args().skip(2);
         let user = args.by_ref().find(|arg| arg.eq_ignore_ascii_case(b"user")).and_then(|_| args.next());
-        let of = |client: &Client| client.about.user.clone().unwrap_or_else(|| self.lane_user.clone().into_bytes());
+        let of =
+            |client: &Client| client.about.user.as_ref().map_or_else(|| self.lane_user.clone().into_bytes(), |login| login.user.clone());
         user.is_some_and(|user| {
             user != b"default" && user != self.lane_user.as_bytes() && self.clients.iter().all(|(_, client)| of(client) != user)
         })
@@ -173,7 +174,7 @@ impl Plane {
             query_bytes: asks.map_or(0, |request| request.bytes().len()),
             output_bytes: client.waiting_bytes(),
             command: about.command.and_then(|id| self.catalog.table().name(id)),
-            user: about.user.as_deref().unwrap_or(self.lane_user.as_bytes()),
+            user: about.user.as_ref().map_or(self.lane_user.as_bytes(), |login| &login.user),
             redirect: about.redirect.map(|(id, _)| id),
             proto: client.session.proto,
             library: knows_libraries.then_some(Library { name, version }),

@@ -4,14 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use interlay_routing::command::CommandTable;
-use interlay_routing::{Behind, Catalog, ChangeRefused, ErrorKey, Functions, Now, OnLag, Policy, Side, Split, Watch};
-use tokio::sync::oneshot;
+use interlay_routing::{Behind, Catalog, ErrorKey, Functions, Now, OnLag, Policy, Side, Watch};
 
 use super::{LaneEnd, Plane};
 use crate::control::{Order, Refusal};
 use crate::dial::Greeting;
-use crate::state::StateError;
-use crate::status::{Phase, SideStatus, Status};
+use crate::status::{ReplyMs, SideStatus, Status};
 
 /// How often clients that wait are tried although nobody has written their keys through Interlay: for writers that go
 /// around it.
@@ -21,20 +19,11 @@ const POLL_EVERY: Duration = Duration::from_millis(500);
 const POLLED_AT_ONCE: usize = 100;
 
 /// Bytes of the keys and reasons in one list of error keys.
-const ERRORS_BYTES_MAX: usize = 1 << 20;
+const ERRORS_BYTES_MAX: usize = 4 << 20;
 
 /// What the system's clock says now.
 pub(super) fn epoch() -> (Instant, Duration) {
     (Instant::now(), SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
-}
-
-/// A change of policy that changes the authority, while the lanes run empty.
-#[derive(Debug)]
-pub(crate) struct Change {
-    from: Policy,
-    to: Policy,
-    since: Instant,
-    reply: oneshot::Sender<Result<(), Refusal>>,
 }
 
 impl Plane {
@@ -44,35 +33,27 @@ impl Plane {
             // A caller that has gone away needs no answer.
             Order::Status(reply) => drop(reply.send(self.status())),
             Order::SetTraffic { percent, force, reply } => drop(reply.send(self.set_traffic(percent, force))),
+            Order::SetShadow { percent, force, reply } => drop(reply.send(self.set_shadow(percent, force))),
+            Order::ShadowMismatches(reply) => drop(reply.send(self.pair.shadow_mismatches().cloned().collect())),
             Order::SetPolicy { policy, force, reply } => self.set_policy(policy, force, reply),
+            Order::CutOver { force, reply } => self.cut_over(force, reply),
+            Order::RollBack { force, reply } => self.roll_back(force, reply),
+            Order::Complete(reply) => {
+                let verdict = self.complete();
+                drop(reply.send(verdict));
+            }
+            Order::Conditions(reply) => drop(reply.send((self.phase, self.conditions()))),
             Order::Repair { all, reply } => {
                 let answer = self.repair(all);
                 self.settle_memory(self.now);
                 drop(reply.send(answer));
             }
             Order::Errors { limit, reply } => drop(reply.send(self.errors(limit))),
+            Order::Backfill(order) => self.obey_backfill(order),
+            Order::Verify(order) => self.obey_verify(order),
         }
+        self.tend_phase();
         self.settle();
-    }
-
-    fn set_traffic(&mut self, percent: u8, force: bool) -> Result<(), Refusal> {
-        let refuse = |reason: &str| Err(Refusal(reason.to_owned()));
-        let Some(split) = Split::new(percent) else { return refuse("the share of reads is a number from 0 to 100") };
-        if percent > 0 && !self.has_target() {
-            return refuse("there is no target to read from: start with --target");
-        }
-        if self.pair.authority() == Side::Target {
-            return refuse("every read goes to the target already, because it is the authority: change the policy instead");
-        }
-        // Less is always allowed: it brings reads back to where the data is known to be right.
-        if percent > self.pair.split().percent() && !force {
-            return refuse(
-                "nothing has proved the target to be in sync, so reads of keys that are not dirty may be wrong there: repeat with --force (JSON: \"force\": true) if you know that it is, as after `interlay repair --all`",
-            );
-        }
-        self.pair.set_split(split);
-        tracing::info!(percent, force, "reads split");
-        Ok(())
     }
 
     fn repair(&mut self, all: bool) -> Result<Status, Refusal> {
@@ -96,74 +77,11 @@ impl Plane {
         (errors, self.pair.error_keys().count())
     }
 
-    fn set_policy(&mut self, to: Policy, force: bool, reply: oneshot::Sender<Result<(), Refusal>>) {
-        let since = Instant::now();
-        if !self.has_target() && matches!(to, Policy::BothRequired) {
-            return drop(
-                reply.send(Err(Refusal("there is no target, so that both sides cannot be required: start with --target".to_owned()))),
-            );
+    /// Clients that waited for the lanes go on if they can.
+    pub(super) fn let_clients_go_on(&mut self) {
+        if self.clients.some_wait() && self.pair.takes_requests() {
+            self.clients.wake_if_waiting();
         }
-        let (authority, from) = (self.pair.authority(), self.pair.policy());
-        match self.pair.set_policy(to, force) {
-            Ok(true) if self.pair.authority() == authority => {
-                if let Err(error) = self.remember_policy(to) {
-                    return self.go_back(from, reply, &error);
-                }
-                tracing::info!(policy = %to, "policy set");
-                drop(reply.send(Ok(())));
-            }
-            // With both lanes empty it has come to pass already.
-            Ok(_) => self.change = Some(Change { from, to, since, reply }),
-            Err(refused) => {
-                let forced = match refused {
-                    ChangeRefused::Dirty => "; wait for `interlay repair`, or repeat with --force to lose them",
-                    ChangeRefused::Suspect | ChangeRefused::Forgotten => {
-                        "; wait for `interlay repair --all`, or repeat with --force if you know that they are equal"
-                    }
-                    ChangeRefused::NoTarget | ChangeRefused::Down(_) | ChangeRefused::UnderWay => "",
-                };
-                drop(reply.send(Err(Refusal(format!("{refused}{forced}")))));
-            }
-        }
-    }
-
-    /// A policy that cannot be recorded does not hold: a process that comes after this one would not know of it.
-    fn go_back(&mut self, from: Policy, reply: oneshot::Sender<Result<(), Refusal>>, error: &StateError) {
-        // Both lanes are empty, or the authority is the same: nothing stands in the way.
-        let back = self.pair.set_policy(from, true);
-        debug_assert!(matches!(back, Ok(true)), "{back:?}");
-        drop(reply.send(Err(Refusal(format!("{error}; everything goes on as it was")))));
-        self.clients.wake_if_waiting();
-    }
-
-    /// If a change of the authority has come to pass, or cannot any more, lets the clients and the operator know.
-    pub(super) fn finish_change(&mut self) {
-        if self.change.is_none() {
-            if self.clients.some_wait() && self.pair.takes_requests() {
-                self.clients.wake_if_waiting();
-            }
-            return;
-        }
-        if self.pair.is_changing() {
-            return;
-        }
-        let Some(Change { from, to, since, reply }) = self.change.take() else { return };
-        let answer = if self.pair.policy() == to {
-            if let Err(error) = self.remember_policy(to) {
-                // Nothing was sent by it yet, and both lanes are empty.
-                return self.go_back(from, reply, &error);
-            }
-            let pause = since.elapsed();
-            self.last_pause = Some(pause);
-            tracing::info!(policy = %to, authority = %self.pair.authority(), pause_us = pause.as_micros(), "authority changed");
-            self.leave_pins_of(!self.pair.authority());
-            self.authority_moved.notify_one();
-            Ok(())
-        } else {
-            Err(Refusal("the lanes could not be drained in time or one was lost; everything goes on as it was".to_owned()))
-        };
-        drop(reply.send(answer));
-        self.clients.wake_if_waiting();
     }
 
     /// Lets the lanes know what time it is.
@@ -195,10 +113,9 @@ impl Plane {
             }
             self.settle();
         }
-        if self.change.as_ref().is_some_and(|change| now.duration_since(change.since) >= self.max_pause) {
-            self.pair.stay();
-            self.settle();
-        }
+        self.tend_gate(now);
+        self.tend_phase();
+        self.settle();
         let side = !self.pair.authority();
         let moved = self.pair.moved(side);
         let idle = self.pair.unanswered(side).0 == 0;
@@ -237,13 +154,17 @@ impl Plane {
         status.connected = true;
         status.version.clone_from(&greeting.version);
         status.run_id.clone_from(&greeting.run_id);
+        if restarted {
+            // Before the new process is recorded: a sweep of the former one means nothing to it.
+            self.pair.forget_place();
+        }
         self.remember_run_id(side, greeting.run_id.as_deref());
-        if side == Side::Source {
+        if self.learns_from(side) {
             self.clients.auth_required = greeting.auth_required;
         }
         self.pair.connected(side, greeting.abilities);
         tracing::info!(%side, version = greeting.version, databases = greeting.abilities.databases, "lane connected");
-        if restarted && self.has_target() {
+        if restarted && self.pair.mirrors() {
             self.pair.restarted();
             tracing::warn!(%side, "the server came back as another process: any key may differ until all are copied");
         }
@@ -279,6 +200,7 @@ impl Plane {
         self.pair.learned(Arc::clone(&self.catalog));
     }
 
+    /// Whether there is a second server, be it that it is let go by now.
     pub(super) fn has_target(&self) -> bool {
         !self.lanes.target.status.address.is_empty()
     }
@@ -288,10 +210,12 @@ impl Plane {
         let (_, lag_bytes) = pair.unanswered(!pair.authority());
         let dirty = pair.dirty();
         Status {
-            phase: if self.has_target() { Phase::Mirroring } else { Phase::Passthrough },
+            phase: self.phase,
             authority: pair.authority(),
             policy: pair.policy(),
             target_read_percent: if pair.authority() == Side::Target { 100 } else { pair.split().percent() },
+            shadow_percent: pair.shadow_percent(),
+            shadow_mismatches_by_command: pair.shadow_mismatches_by_command().map(|(name, count)| (name.to_owned(), count)).collect(),
             clients: self.clients.len() as u64,
             lag_effects: pair.lag(),
             lag_bytes: lag_bytes as u64,
@@ -324,7 +248,8 @@ impl Plane {
     }
 
     fn side_status(&self, side: Side) -> SideStatus {
-        SideStatus { clock_offset_ms: self.pair.clock().offset_ms(side), ..self.lanes[side].status.clone() }
+        let reply_ms = self.pair.reply_times(side).map(|times| ReplyMs { median: times.median_ms, worst: times.worst_ms });
+        SideStatus { clock_offset_ms: self.pair.clock().offset_ms(side), reply_ms, ..self.lanes[side].status.clone() }
     }
 
     /// Lets the log know what has become of the watch.

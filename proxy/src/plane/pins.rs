@@ -34,13 +34,8 @@ impl Plane {
     pub(super) fn stop_waiting(&mut self, place: usize) {
         let waits = self.clients.get_mut(place).filter(|client| client.is_blocked()).and_then(|client| client.pin);
         let Some(server_id) = waits.and_then(|id| self.pins.get(id)?.server_id) else { return };
-        let mut bytes = Vec::new();
-        interlay_resp::encode_request(["CLIENT", "KILL", "ID", &server_id.to_string()], &mut bytes);
-        let Some(request) = interlay_resp::requests(&bytes).next() else { return };
-        let (ticket, session, work) = (NO_CLIENT, Session::default(), Work::Other);
         // Without it the connection ends a moment later.
-        let submission = Submission { ticket, session, request, shared: None, work, may_split: false, changes_session: false };
-        self.pair.submit(submission, &mut self.clients);
+        self.ask_authority(["CLIENT", "KILL", "ID", &server_id.to_string()]);
     }
 
     /// A client that waits will send nothing more: its waiting ends, and it is closed when its last request is answered.
@@ -117,14 +112,39 @@ impl Plane {
         self.settle();
     }
 
-    /// The authority has changed: connections to the one that was are of no use.
-    pub(super) fn leave_pins_of(&mut self, side: Side) {
+    /// The authority has changed: connections to the one that was are of no use. While there are two sides, subscriptions are,
+    /// because PUBLISH goes to both; unless it is `let_go`.
+    pub(super) fn leave_pins_of(&mut self, side: Side, let_go: bool) {
         for id in self.pins.ids() {
-            // Messages go on coming: PUBLISH goes to both sides.
-            if self.pins.get(id).is_some_and(|desk| desk.side == side && !desk.only_subscribes()) {
+            let Some(desk) = self.pins.get(id).filter(|desk| desk.side == side && (let_go || !desk.only_subscribes())) else { continue };
+            let place = self.clients.place(desk.owner).filter(|_| desk.own_user && desk.pin.is_neutral() && desk.pin.is_idle());
+            if let Some(client) = place.and_then(|place| self.clients.get_mut(place)) {
+                // Its next request gets another one, with the same credentials.
+                (client.pin, client.on_pin) = (None, false);
+                self.leave_pin(id);
+            } else {
                 self.lose_pin(id, &senseless("the authority has changed"));
             }
         }
+    }
+
+    /// Ends the waiting of those who wait on the authority itself, as if their time was up: they will ask again.
+    pub(super) fn unblock_all(&mut self) {
+        let blocked: Vec<_> = self.clients.iter().filter(|(_, client)| client.is_blocked()).filter_map(|(_, client)| client.pin).collect();
+        let ids: Vec<_> = blocked.into_iter().filter_map(|id| self.pins.get(id)?.server_id).collect();
+        for server_id in ids {
+            self.ask_authority(["CLIENT", "UNBLOCK", &server_id.to_string(), "TIMEOUT"]);
+        }
+    }
+
+    /// Asks the authority something of which nobody needs the answer.
+    fn ask_authority<const N: usize>(&mut self, words: [&str; N]) {
+        let mut bytes = Vec::new();
+        interlay_resp::encode_request(words, &mut bytes);
+        let Some(request) = interlay_resp::requests(&bytes).next() else { return };
+        let (ticket, session, work) = (NO_CLIENT, Session::default(), Work::Other);
+        let submission = Submission { ticket, session, request, shared: None, work, may_split: false, changes_session: false };
+        self.pair.submit(submission, &mut self.clients);
     }
 
     // === Requests ===
@@ -132,13 +152,13 @@ impl Plane {
     /// Whether a request of a client with its own connection can go there now; for one that may change data, that is in an
     /// exclusive section.
     pub(super) fn is_pins_turn(&mut self, id: PinId, conduct: Conduct) -> bool {
-        let has_target = self.has_target();
+        let mirrors = self.pair.mirrors();
         let Some(desk) = self.pins.get(id) else { return false };
         if desk.is_full() {
             return false;
         }
         let waits_there = matches!(conduct, Conduct::Waits(..));
-        if !has_target || self.busy.is_some() || waits_there || !desk.pin.writes(&self.catalog, conduct) {
+        if !mirrors || self.busy.is_some() || waits_there || !desk.pin.writes(&self.catalog, conduct) {
             return true;
         }
         if self.turns.holder == Some(id) {
@@ -401,7 +421,7 @@ impl Plane {
                 let own = place.filter(|_| !stand_ins.is_empty() && kind == ReplyKind::Array);
                 let own = own.map(|place| self.with_own_answers(place, &stand_ins, reply));
                 let reply = own.as_deref().unwrap_or(reply);
-                if ordered || transaction || !self.has_target() {
+                if ordered || transaction || !self.pair.mirrors() {
                     let executed = Executed { ticket, session, requests: &requests, transaction, ordered, reply };
                     let db = self.pair.executed(executed, &mut self.clients);
                     if let Some(desk) = self.pins.get_mut(id).filter(|_| transaction) {

@@ -68,6 +68,7 @@ impl Plane {
         }
         // The usual case, as short as it can be.
         if client.pin.is_none()
+            && client.about.user.is_none()
             && self.paused.is_none()
             && self.busy.is_none()
             && let Conduct::Lane(_) = known.conduct
@@ -97,10 +98,20 @@ impl Plane {
 
     /// As [`Plane::turn`], for a client that may have a connection of its own, or for a request that may want one.
     fn chosen_turn(&mut self, place: usize, request: Request<'_>, known: Known, whole: Option<Road>) -> Turn {
-        let has_target = self.has_target();
+        let mirrors = self.pair.mirrors();
+        let (is_closing, holds_pins) = (self.is_closing(), self.holds_pins());
         let Some(client) = self.clients.get_mut(place) else { return Turn::Wait };
         if client.is_blocked() {
             return Turn::Wait; // as with a server; and no section may be given to who cannot use it yet
+        }
+        // What it may do only the server knows, on a connection with its credentials.
+        let asks_server = match known.conduct {
+            Conduct::Session(command) => matches!(command, SessionCommand::Select | SessionCommand::Hello | SessionCommand::Info),
+            Conduct::Refused(_) => false,
+            _ => true,
+        };
+        if asks_server && client.about.user.is_some() && client.pin.is_none() {
+            return if client.no_pin.is_some() { Turn::Go(Road::Nowhere) } else { Turn::Connect(place) };
         }
         let answered = client.is_answered();
         let pin = client.pin.and_then(|id| self.pins.get(id).map(|desk| (id, desk)));
@@ -111,6 +122,16 @@ impl Plane {
         let is_busy = self.busy.is_some();
         let allows_busy = known.command.is_some_and(|(_, flags)| flags.contains(Flags::ALLOW_BUSY));
         let whole = whole.filter(|_| !is_busy && client.wants_replies());
+        // A change of the authority is near: what is open may end, and nothing begins.
+        let opens = match known.conduct {
+            Conduct::Own(own) => matches!(own, Own::Multi | Own::Watch | Own::Read | Own::Wait | Own::Tracking | Own::Monitor),
+            Conduct::Waits(..) => holds,
+            _ => false,
+        };
+        let is_open = pin.is_some_and(|(_, desk)| desk.is_in_transaction());
+        if (holds_pins && holds) || (is_closing && opens && whole.is_none() && !is_open) {
+            return Turn::Wait;
+        }
         let in_state = |desk: &PinDesk| {
             let standing = desk.pin.standing();
             standing.queued.is_some() || (client.session.proto == Proto::Resp2 && standing.subscribed() > 0)
@@ -133,7 +154,7 @@ impl Plane {
             Conduct::Own(Own::Exec) if pin.is_some_and(|(_, desk)| !desk.pin.is_idle()) => return Turn::Wait,
             Conduct::Own(_) if whole.is_some() => holds && !stays_behind,
             Conduct::Own(own) => own.opens() || holds,
-            Conduct::Waits(..) => !has_target || pin.is_some_and(|(_, desk)| desk.own_user || in_state(desk)),
+            Conduct::Waits(..) => !mirrors || pin.is_some_and(|(_, desk)| desk.own_user || in_state(desk)),
             Conduct::Lane(_) => (holds && !stays_behind) || (is_busy && allows_busy),
             Conduct::Refused(_) if pin.is_some_and(|(_, desk)| desk.pin.standing().queued.is_some()) => true,
             Conduct::Refused(_) => return Turn::Go(Road::Session),

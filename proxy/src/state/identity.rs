@@ -4,11 +4,11 @@ use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::path::Path;
 
-use interlay_routing::{Policy, Side};
+use interlay_routing::{Phase, Policy, Side};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Flaw, Identity, StateError};
+use super::{Flaw, Identity, Standing, StateError};
 
 /// The format of the directory's files. Another hash of keys, or another number of buckets, is another format.
 pub(super) const FORMAT: u32 = 1;
@@ -30,8 +30,19 @@ pub(super) struct Record {
     target: Option<String>,
     source_run_id: Option<String>,
     target_run_id: Option<String>,
-    #[serde(with = "policy_name")]
+    #[serde(with = "crate::status::policy_name")]
     pub(super) policy: Policy,
+    /// What a rollback goes back to.
+    #[serde(default, with = "crate::status::policy_name")]
+    pub(super) former_policy: Policy,
+    #[serde(default, with = "crate::status::phase_name")]
+    pub(super) phase: Phase,
+    /// Every key was copied, and no server has restarted since.
+    #[serde(default)]
+    pub(super) in_sync: bool,
+    /// Share of the reads that goes to the target, in per cent.
+    #[serde(default)]
+    pub(super) target_read_percent: u8,
     pub(super) suspect: bool,
     /// The bits are on disk, and nobody uses the directory.
     pub(super) clean: bool,
@@ -46,7 +57,23 @@ impl Record {
         // The system seeds it. One bit goes: TOML's integers have a sign.
         let id = RandomState::new().build_hasher().finish() >> 1;
         let (source_run_id, target_run_id) = (None, None);
-        Self { format: FORMAT, id, source, target, source_run_id, target_run_id, policy, suspect: false, clean: false, boot_id }
+        let Standing { phase, former_policy, in_sync, target_read_percent, .. } = Standing::new(policy, target.is_some());
+        Self {
+            format: FORMAT,
+            id,
+            source,
+            target,
+            source_run_id,
+            target_run_id,
+            policy,
+            former_policy,
+            phase,
+            in_sync,
+            target_read_percent,
+            suspect: false,
+            clean: false,
+            boot_id,
+        }
     }
 
     /// The file's content.
@@ -88,6 +115,24 @@ impl Record {
         }
     }
 
+    /// How far the move had come.
+    pub(super) fn standing(&self) -> Standing {
+        let Self { policy, former_policy, in_sync, suspect, target_read_percent, .. } = *self;
+        // A directory of an interlay that knew no phases.
+        let phase = match self.phase {
+            Phase::Passthrough if policy.authority() == Side::Target => Phase::Cutover,
+            Phase::Passthrough if self.target.is_some() => Phase::Mirroring,
+            phase => phase,
+        };
+        Standing { phase, policy, former_policy, in_sync, suspect, target_read_percent }
+    }
+
+    pub(super) fn set_standing(&mut self, standing: Standing) {
+        let Standing { phase, policy, former_policy, in_sync, suspect, target_read_percent } = standing;
+        (self.phase, self.policy, self.former_policy) = (phase, policy, former_policy);
+        (self.in_sync, self.suspect, self.target_read_percent) = (in_sync, suspect, target_read_percent);
+    }
+
     /// Refuses a directory that belongs to other servers.
     pub(super) fn check_servers(&self, file: &Path, identity: &Identity) -> Result<(), StateError> {
         let told = |target: &Option<String>| target.clone().unwrap_or_else(|| "none".to_owned());
@@ -103,19 +148,4 @@ impl Record {
 
 fn checksum_line(body: &str) -> String {
     format!("{CHECKSUM_LINE}\"{:016x}\"\n", xxh3_64(body.as_bytes()))
-}
-
-/// A policy as its name.
-mod policy_name {
-    use interlay_routing::Policy;
-    use serde::de::Error;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(policy: &Policy, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(policy.name())
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Policy, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(Error::custom)
-    }
 }

@@ -45,15 +45,36 @@ fn what_a_killed_process_has_set_is_there() {
     for (n, bits) in [(0, 1 << 63 | 1), (1, 1), (625, 1), (1023, 1 << 63)] {
         bitmap.set_word(n, bits);
     }
-    state.record_policy(Policy::TargetAuthoritative).unwrap();
+    let standing = Standing { phase: Phase::Cutover, policy: Policy::TargetAuthoritative, ..Standing::new(Policy::BothRequired, true) };
+    state.record_standing(standing).unwrap();
     assert!(!state.record_run_id(Side::Source, "one").unwrap());
     // Neither is closed: this is as far as a process gets that is killed.
     drop((state, bitmap));
     let (_, bitmap, left) = left(&dir);
     assert_eq!(bitmap.word(625), 1);
     assert_eq!(left.buckets, [0, 63, 64, 40_000, 65_535]);
-    assert_eq!((left.policy, left.suspect, left.clean), (Policy::TargetAuthoritative, false, false));
+    assert_eq!((left.standing, left.suspect, left.clean), (standing, false, false));
     assert_eq!((left.run_ids.source.as_deref(), left.run_ids.target), (Some("one"), None));
+}
+
+#[test]
+fn what_was_prepared_holds_only_when_it_is_recorded() {
+    let dir = TempDir::new().unwrap();
+    let (mut state, ..) = open(&dir);
+    let next = Standing { phase: Phase::Cutover, policy: Policy::TargetAuthoritative, ..Standing::new(Policy::BothRequired, true) };
+    state.prepare(next).unwrap();
+    drop(state);
+    let (mut state, _, found) = left(&dir);
+    assert_eq!(found.standing.phase, Phase::Mirroring, "the process has ended before");
+    state.prepare(next).unwrap();
+    state.record_standing(Standing { in_sync: true, ..next }).unwrap();
+    drop(state);
+    let (mut state, _, found) = left(&dir);
+    assert!(found.standing.in_sync, "another one than was prepared");
+    state.prepare(next).unwrap();
+    state.record_standing(next).unwrap();
+    drop(state);
+    assert_eq!(left(&dir).2.standing, next);
 }
 
 #[test]
@@ -95,7 +116,7 @@ fn a_server_that_is_another_process_makes_every_key_suspect() {
     drop(state);
     let (mut state, _, found) = left(&dir);
     assert_eq!((found.suspect, found.run_ids.target.as_deref()), (true, Some("two")));
-    state.record_suspect(false).unwrap();
+    state.record_standing(Standing::new(Policy::default(), true)).unwrap();
     drop(state);
     assert!(!left(&dir).2.suspect);
 }
