@@ -379,7 +379,10 @@ impl Interlay {
         }
         let status = admin::ask(self.admin_port, "GET", "/api/v1/status", "").filter(|answer| answer.code == 200);
         let connected = |side: &Value| side.is_null() || side["connected"] == true;
-        status.map(|answer| answer.json()).is_some_and(|status| connected(&status["source"]) && connected(&status["target"]))
+        status.map(|answer| answer.json()).is_some_and(|status| {
+            let source = connected(&status["source"]) || status["phase"] == "completed";
+            source && connected(&status["target"])
+        })
     }
 
     fn join_reader(&mut self) {
