@@ -5,6 +5,10 @@
 
 pub mod ask;
 pub mod check;
+pub mod survey;
+pub mod trial;
+mod walk;
 pub mod workflow;
 
 pub use ask::{Ask, AskError, Request};
+pub use walk::{Filter, TestRunError};

@@ -17,7 +17,7 @@ use interlay_routing::Side;
 use serde::{Deserialize, Serialize};
 
 use crate::ask::{Ask, Reply, Request};
-use crate::walk::{Filter, TestRunError, about, databases, lost, memory_usage, millionths_behind, page, select, times};
+use crate::walk::{Filter, Page, TestRunError, about, databases, lost, memory_usage, millionths_behind, page, select, times};
 
 /// How long a survey may take.
 pub const TIME_MAX: Duration = Duration::from_mins(1);
@@ -58,6 +58,16 @@ impl Counts {
     }
 }
 
+/// What there is in a database.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OfDb {
+    /// The database.
+    pub db: u32,
+    /// Its keys.
+    #[serde(flatten)]
+    pub counts: Counts,
+}
+
 /// A big key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Big {
@@ -87,8 +97,8 @@ pub struct Numbers {
     pub all: Counts,
     /// The same by type.
     pub types: BTreeMap<String, Counts>,
-    /// The same by database.
-    pub dbs: BTreeMap<u32, Counts>,
+    /// The same by database, in their order.
+    pub dbs: Vec<OfDb>,
     /// Keys that SCAN has named. Less than all if the time was up.
     pub scanned: u64,
     /// Keys that were asked about: all other numbers than counts of keys are of these, scaled up.
@@ -144,9 +154,12 @@ pub async fn survey(
     tally.numbers.target_keys = Some(there.iter().map(|(_, keys)| keys).sum());
     (tally.numbers.bytes_known, tally.numbers.target_known) = (true, true);
     let mut walked = Vec::new();
+    // Keys of the databases that were walked: those that pass, and all.
+    let (mut passed, mut held) = (0_u64, 0_u64);
     for (db, keys) in dbs {
         if tally.numbers.time_was_up {
-            walked.push(Walked { db, keys: filter.takes_whole_databases().then_some(keys).unwrap_or_default(), ..Walked::default() });
+            let keys = if filter.takes_whole_databases() { keys } else { times(keys, passed, held) };
+            walked.push(Walked { db, keys, ..Walked::default() });
             continue;
         }
         if !select(source, db).await.map_err(lost(Side::Source))? {
@@ -157,12 +170,15 @@ pub async fn survey(
         if tally.numbers.time_was_up && filter.takes_whole_databases() {
             seen.keys = seen.keys.max(keys);
         }
+        (passed, held) = (passed + seen.keys, held + keys);
         if !on_target && seen.keys > 0 {
             tally.numbers.missing_dbs.push(db);
         }
         walked.push(seen);
     }
-    (tally.numbers.all, tally.numbers.types, tally.numbers.dbs) = estimate(&walked);
+    let (all, types, dbs) = estimate(&walked);
+    (tally.numbers.all, tally.numbers.types) = (all, types);
+    tally.numbers.dbs = dbs.into_iter().map(|(db, counts)| OfDb { db, counts }).collect();
     tally.biggest.truncate(BIGGEST);
     Ok(Survey { numbers: tally.numbers, biggest: tally.biggest })
 }
@@ -208,7 +224,7 @@ impl Tally {
             if !scans {
                 continue;
             }
-            let (next, keys) = page(scanned.first())?;
+            let Page { next, keys } = page(scanned.first())?;
             for key in keys {
                 if self.numbers.scanned.is_multiple_of(self.stride) {
                     chosen.push(key);
@@ -225,7 +241,7 @@ impl Tally {
                 cursor = next;
             }
         }
-        if let Some(behind) = behind.filter(|behind| *behind > 0) {
+        if let Some(behind) = behind.filter(|behind| *behind > 0 && !filter.takes_whole_databases()) {
             walked.keys = walked.keys.max(times(walked.keys, 1_000_000, behind));
         }
         Ok(walked)

@@ -91,14 +91,22 @@ pub(crate) async fn select(server: &mut impl Ask, db: u32) -> Result<bool, AskEr
     Ok(replies.first().is_some_and(|reply| reply.error().is_none()))
 }
 
-/// What a SCAN has answered: where to go on, unless that was all, and keys.
-pub(crate) fn page(reply: Option<&Frame>) -> Result<(Option<Vec<u8>>, Vec<Vec<u8>>), TestRunError> {
+/// What a SCAN has answered.
+pub(crate) struct Page {
+    /// Where to go on, unless that was all.
+    pub(crate) next: Option<Vec<u8>>,
+    /// Keys, perhaps one twice.
+    pub(crate) keys: Vec<Vec<u8>>,
+}
+
+/// Reads a SCAN's reply.
+pub(crate) fn page(reply: Option<&Frame>) -> Result<Page, TestRunError> {
     let refused = |reply: String| TestRunError::Refused { command: "SCAN", reply };
     match reply.map(|reply| (reply.error(), reply.entries())) {
         Some((Some(error), _)) => Err(refused(error.into_owned())),
         Some((None, [cursor, keys])) => {
             let next = cursor.bytes().filter(|cursor| *cursor != b"0").map(<[u8]>::to_vec);
-            Ok((next, keys.entries().iter().filter_map(|key| Some(key.bytes()?.to_vec())).collect()))
+            Ok(Page { next, keys: keys.entries().iter().filter_map(|key| Some(key.bytes()?.to_vec())).collect() })
         }
         _ => Err(refused("no cursor".to_owned())),
     }
@@ -108,7 +116,7 @@ pub(crate) fn page(reply: Option<&Frame>) -> Result<(Option<Vec<u8>>, Vec<Vec<u8
 /// backwards it is the part of the table that is done, whatever the table's size.
 pub(crate) fn millionths_behind(cursor: &[u8]) -> u64 {
     let cursor = std::str::from_utf8(cursor).ok().and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
-    u64::try_from(u128::from(cursor.reverse_bits()) * 1_000_000 >> 64).unwrap_or(1_000_000)
+    u64::try_from((u128::from(cursor.reverse_bits()) * 1_000_000) >> 64).unwrap_or(1_000_000)
 }
 
 /// The command and key as a request.

@@ -10,6 +10,7 @@ pub(crate) mod backfill;
 pub(crate) mod check;
 mod error;
 pub(crate) mod gate;
+pub(crate) mod test_run;
 pub(crate) mod traffic;
 mod verify;
 pub(crate) mod workflow;
@@ -78,7 +79,7 @@ pub(crate) async fn serve(
     }
 }
 
-fn routes() -> [(&'static str, MethodRouter<Admin>); 28] {
+fn routes() -> [(&'static str, MethodRouter<Admin>); 30] {
     [
         ("/healthz", get(healthz)),
         ("/readyz", get(readyz)),
@@ -99,6 +100,8 @@ fn routes() -> [(&'static str, MethodRouter<Admin>); 28] {
         ("/api/v1/backfill/cancel", put(backfill::cancel)),
         ("/api/v1/backfill/limits", put(backfill::limit)),
         ("/api/v1/backfill/kept", get(backfill::kept)),
+        ("/api/v1/backfill/survey", put(test_run::survey)),
+        ("/api/v1/backfill/trial", put(test_run::trial)),
         ("/api/v1/verify", get(verify::report).put(verify::begin).delete(verify::cancel)),
         ("/api/v1/verify/differences", get(verify::differences)),
         ("/api/v1/gate", get(gate::conditions)),

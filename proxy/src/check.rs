@@ -1,7 +1,8 @@
 //! The compatibility check on real connections, asked for by the admin port or, without a process that serves, by the CLI.
 //!
 //! In: orders from the admin routes through [`Checks`]. Out: a [`Report`] each, of which the last is kept. The [`Desk`] obeys
-//! them one at a time, on the operator's thread, with connections of its own: the data plane has no part in it.
+//! them one at a time, on the operator's thread, with connections of its own: the data plane has no part in it. Beside it, for the same
+//! servers and in the same way, works the desk of [`test_run`].
 //!
 //! What the operator has acknowledged is kept in the state directory, if there is one, in `acknowledged.json`, which is
 //! replaced as a whole and on disk before it counts.
@@ -21,9 +22,13 @@ use interlay_routing::BySide;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::dial::{Connection, DialError, Dialer};
+use crate::test_run::{self, TestRuns};
 
 /// The file of the state directory that holds what is acknowledged.
 const FILE: &str = "acknowledged.json";
+
+/// The name of the check's connections.
+const NAME: &str = "interlay-check";
 
 /// Time for the replies to one batch of requests. A sample of a thousand keys is the longest one.
 const ANSWER_WAIT: Duration = Duration::from_secs(10);
@@ -63,6 +68,8 @@ type Last = Arc<Mutex<Option<Report>>>;
 pub(crate) struct Checks {
     orders_tx: mpsc::Sender<Order>,
     last: Last,
+    /// Test runs of a backfill between the same servers.
+    pub(crate) test_runs: TestRuns,
 }
 
 impl Checks {
@@ -95,6 +102,7 @@ pub(crate) struct Desk {
     last: Last,
     acknowledgements: Acknowledgements,
     state_dir: Option<PathBuf>,
+    test_runs: Option<test_run::Desk>,
 }
 
 /// The two ends. `state_dir` is open by now: what was acknowledged in it holds on.
@@ -102,12 +110,23 @@ pub(crate) fn desk(dialers: BySide<Option<Dialer>>, state_dir: Option<PathBuf>) 
     let (orders_tx, orders_rx) = mpsc::channel(ORDERS_MAX);
     let last = Last::default();
     let acknowledgements = state_dir.as_deref().map(read_kept).unwrap_or_default();
-    (Checks { orders_tx, last: Arc::clone(&last) }, Desk { dialers, orders_rx, last, acknowledgements, state_dir })
+    let (test_runs, desk) = test_run::desk(dialers.clone());
+    let checks = Checks { orders_tx, last: Arc::clone(&last), test_runs };
+    (checks, Desk { dialers, orders_rx, last, acknowledgements, state_dir, test_runs: Some(desk) })
 }
 
 impl Desk {
     /// Obeys until nobody can ask any more.
     pub(crate) async fn keep(mut self) {
+        let test_runs = self.test_runs.take();
+        tokio::join!(self.keep_checking(), async {
+            if let Some(desk) = test_runs {
+                desk.keep().await;
+            }
+        });
+    }
+
+    async fn keep_checking(&mut self) {
         while let Some(Order { notes, reply_tx }) = self.orders_rx.recv().await {
             // Whoever has hung up has asked for it all the same.
             reply_tx.send(self.obey(notes).await).ok();
@@ -151,18 +170,25 @@ fn acknowledge(now: &Acknowledgements, notes: Vec<Note>) -> Result<Acknowledgeme
 }
 
 async fn findings(source: &Dialer, target: &Dialer) -> Vec<Finding> {
-    let (source, target) = tokio::join!(Asker::open(source), Asker::open(target));
+    let (source, target) = tokio::join!(Asker::open(source, NAME), Asker::open(target, NAME));
     let why = |error: DialError| error.to_string();
-    let nonce = format!("{:016x}", RandomState::new().hash_one(unix_ms()));
-    check::check(BySide { source: source.map_err(why), target: target.map_err(why) }, &nonce).await
+    check::check(BySide { source: source.map_err(why), target: target.map_err(why) }, &nonce()).await
 }
 
-/// A connection of the check's own.
-struct Asker(Connection);
+/// What is in the names of scratch keys, so that nobody else's are the same.
+pub(crate) fn nonce() -> String {
+    format!("{:016x}", RandomState::new().hash_one(unix_ms()))
+}
+
+/// A connection of the operator's own, beside the data plane.
+pub(crate) struct Asker(Connection);
 
 impl Asker {
-    /// Opens one that is authenticated, in database 0 and RESP2.
-    async fn open(dialer: &Dialer) -> Result<Self, DialError> {
+    /// Opens one that is authenticated, in database 0 and RESP2, with a name in the server's list of clients.
+    ///
+    /// # Errors
+    /// Every [`DialError`].
+    pub(crate) async fn open(dialer: &Dialer, name: &str) -> Result<Self, DialError> {
         let open = async {
             let mut connection = Connection::open(&dialer.endpoint, dialer.tls.as_ref()).await?;
             connection.authenticate(&dialer.endpoint).await?;
@@ -173,7 +199,7 @@ impl Asker {
                 }
                 _ => {}
             }
-            connection.call(&["CLIENT", "SETNAME", "interlay-check"]).await?;
+            connection.call(&["CLIENT", "SETNAME", name]).await?;
             Ok(Self(connection))
         };
         tokio::time::timeout(dialer.timeout, open).await.unwrap_or_else(|_| Err(DialError::Io(ErrorKind::TimedOut.into())))
@@ -183,7 +209,7 @@ impl Asker {
 impl Ask for Asker {
     async fn ask_all(&mut self, requests: &[Request]) -> Result<Vec<Frame>, AskError> {
         let asked = tokio::time::timeout(ANSWER_WAIT, self.0.call_all(requests)).await;
-        let lost = |why: String| AskError(format!("connection lost during the check: {why}"));
+        let lost = |why: String| AskError(format!("connection lost: {why}"));
         asked.map_err(|_| lost(format!("no reply within {} s", ANSWER_WAIT.as_secs())))?.map_err(|error| lost(error.to_string()))
     }
 }

@@ -4,8 +4,10 @@ pub(crate) mod backfill;
 pub(crate) mod check;
 pub(crate) mod errors;
 pub(crate) mod gate;
+pub(crate) mod migrate;
 pub(crate) mod remote;
 pub(crate) mod repair;
+mod test_run;
 pub(crate) mod traffic;
 pub(crate) mod verify;
 pub(crate) mod workflow;
@@ -19,7 +21,8 @@ use interlay_routing::Policy;
 
 use self::backfill::Backfill;
 use self::errors::Errors;
-use self::remote::AdminUrl;
+use self::migrate::Migrate;
+use self::remote::{AdminUrl, Outcome};
 use self::traffic::Traffic;
 use self::workflow::Workflow;
 use crate::config::Flags;
@@ -109,6 +112,8 @@ pub(crate) enum Command {
     /// Check whether the two servers can be a migration's source and target, and say what will be different. Exits with 0 if nothing
     /// blocks that is not acknowledged.
     Check(Box<check::Check>),
+    /// Copy everything from one server to another, once or with --live, without clients in between; then compare both.
+    Migrate(Box<Migrate>),
     /// Make a whole move, guided: each step with its gate, kept on disk with --state-dir, and with a record of who said what.
     #[command(subcommand)]
     Workflow(Workflow),

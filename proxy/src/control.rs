@@ -18,7 +18,7 @@ const ORDERS_WAITING_MAX: usize = 64;
 
 /// How long a caller waits for the data plane: well above twice the longest `max_pause_ms`, so that only a data plane that
 /// is stuck is given up on.
-const ANSWER_WAIT: Duration = Duration::from_secs(25);
+const ANSWER_WAIT: Duration = Duration::from_secs(30);
 
 /// What the data plane can be asked to do.
 pub(crate) enum Order {

@@ -48,7 +48,6 @@ const ACTS: &[(&[&str], Duration)] = {
     const AT_ONCE: Duration = Duration::ZERO;
     const A_WHILE: Duration = Duration::from_secs(2);
     &[
-        (&["check"], AT_ONCE),
         (&["backfill"], AT_ONCE),
         (&["verify"], AT_ONCE),
         (&["traffic", "10"], A_WHILE),
@@ -151,6 +150,8 @@ async fn show(stage: &mut Stage, seed: u64) -> Result<bool, DemoError> {
     dataset::fill(stage.servers().0.port).await.map_err(DemoError::at("the source"))?;
     out::say(&stage);
     out::say(format_args!("before    {} keys of every type on the source, {} of which expire", dataset::TOTAL, dataset::EXPIRING));
+    let answer = stage.operate(&["check"]).await?;
+    out::say(format_args!("\n$ interlay check\n{}\n", answer.trim_end()));
     out::say(format_args!("load      {} connections, seed {seed} (again: INTERLAY_SEED={seed})\n", writers::CLIENTS));
 
     let writers = Writers::start(stage.listen_port(), seed);

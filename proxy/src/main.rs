@@ -29,6 +29,7 @@ mod socket;
 #[allow(dead_code, reason = "not wired to `serve` yet")]
 mod state;
 mod status;
+mod test_run;
 mod tls;
 mod traffic;
 mod verification;
@@ -61,6 +62,7 @@ fn main() -> ExitCode {
         Command::Complete { remote } => gate::change(&remote, gate::Gate::Complete, false, false).print(),
         Command::Events { since, follow, remote } => gate::events(&remote, since, follow).print(),
         Command::Check(args) => cli::check::check(*args).print(),
+        Command::Migrate(args) => cli::migrate::migrate(*args),
         Command::Workflow(command) => cli::workflow::workflow(command).print(),
         Command::Demo { keep } => demo::run(keep),
     };

@@ -86,8 +86,8 @@ pub(crate) fn run(config: Config) -> Result<(), ServeError> {
     start(config, Some(clients), |_| ())
 }
 
-/// Runs an interlay that serves no clients, for as long as `work` takes, which gets the address of its admin port; or until
-/// SIGTERM or SIGINT.
+/// Runs an interlay that serves no clients, for as long as `work` takes, which gets the address of its admin port. Signals are
+/// that one's affair.
 ///
 /// # Errors
 /// [`ServeError`], before `work` has begun.
@@ -95,7 +95,6 @@ pub(crate) fn run_for(config: Config, work: impl FnOnce(SocketAddr) -> Exit + Se
     let (done_tx, done_rx) = std::sync::mpsc::channel();
     start(config, None, |(admin, stop)| {
         std::thread::spawn(move || {
-            // Nobody hears of it if a signal came first.
             done_tx.send(work(admin)).ok();
             stop.cancel();
         });
@@ -124,7 +123,16 @@ fn start(
     let (control, mailbox) = control::channel();
     let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
     let checks = check::desk(dialers(&config), config.state_dir.clone());
-    let operator = start_operator(admin, control, checks, Arc::clone(&events), config.state_dir.clone(), stop.clone(), ended.clone())?;
+    let operator = start_operator(
+        admin,
+        clients.is_some(),
+        control,
+        checks,
+        Arc::clone(&events),
+        config.state_dir.clone(),
+        stop.clone(),
+        ended.clone(),
+    )?;
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     begun((admin_address, stop.clone()));
     let served = LocalSet::new().block_on(&runtime, data_plane(config, state, clients, mailbox, events, stop));
@@ -154,10 +162,11 @@ fn raise_file_limit(max_clients: usize) {
     }
 }
 
-/// The operator's thread: the signals, which say `stop`, and the admin port, which lives until the data plane has
+/// The operator's thread: the signals, which say `stop` if it heeds them, and the admin port, which lives until the data plane has
 /// `ended`, so that a drain can be watched.
 fn start_operator(
     admin: std::net::TcpListener,
+    heeds_signals: bool,
     control: Control,
     (checks, desk): (Checks, Desk),
     events: Arc<Events>,
@@ -166,13 +175,15 @@ fn start_operator(
     ended: CancellationToken,
 ) -> io::Result<std::thread::JoinHandle<()>> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-    let (mut terminate, mut interrupt, admin) = {
+    let (signals, admin) = {
         let _context = runtime.enter();
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, TcpListener::from_std(admin)?)
+        let signals = heeds_signals.then(|| Ok::<_, io::Error>((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)));
+        (signals.transpose()?, TcpListener::from_std(admin)?)
     };
     std::thread::Builder::new().name("operator".to_owned()).spawn(move || {
         runtime.block_on(async move {
             let signals = async {
+                let Some((mut terminate, mut interrupt)) = signals else { return };
                 tokio::select! {
                     _ = terminate.recv() => {}
                     _ = interrupt.recv() => {}

@@ -452,7 +452,7 @@ mod tests {
             (false, Snapshot { dirty_keys: 1001, ..ok.clone() }),
             (false, Snapshot { suspect: true, percent: 0, ..ok.clone() }),
             (false, Snapshot { target: slow(11, 11), ..ok.clone() }),
-            (false, Snapshot { target: slow(1, 101), ..ok.clone() }),
+            (false, Snapshot { target: slow(1, 101), ..ok }),
         ] {
             let action = at_fifty(OnTrouble::Back).next(1500, &now);
             assert_eq!(action == Action::Wait, fine, "{action:?} at {now:?}");

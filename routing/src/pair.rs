@@ -438,7 +438,7 @@ impl LanePair {
             clients.reply(submission.ticket, &answer.to_reply().repeat(replies as usize), true);
             return Admission::Answered;
         }
-        let shadow = submission.work == Work::Read && self.shadowing.takes();
+        let shadow = self.shadowing.takes(submission.work);
         let side = if submission.may_split && !shadow && self.splits(&submission) { !self.authority } else { self.authority };
         self.counters.requests += 1;
         self.counters.target_reads += u64::from(side == Side::Target && submission.work == Work::Read);

@@ -71,6 +71,12 @@ fn nothing_is_found_while_twenty_clients_write_and_read() {
         load.go_on_for(2_000);
     }
     load.stop_without_errors();
+    // A time to live begins when each server reads it, so that these keys may be gone on one side and not yet on the other.
+    for (server, db) in [&pair.source, &pair.target].into_iter().flat_map(|server| ["0", "1", "2", "9"].map(|db| (server, db))) {
+        let mut conn = server.conn();
+        conn.call(["SELECT", db]);
+        eventually("what expires has expired", || conn.call(["EXISTS", "e0", "e1", "e2", "e3"]) == b":0\r\n");
+    }
     pair.assert_equal();
     let shadow = pair.interlay.get("/api/v1/shadow").json();
     assert_eq!((&shadow["shadow_mismatches"], &shadow["mismatches"]), (&json!(0), &json!([])), "{shadow:#}");
@@ -166,9 +172,9 @@ fn dirty_keys_and_reads_left_to_chance_are_not_compared() {
     {
         conn.call(read);
     }
-    let shadow = compared(&pair.interlay, 5);
-    assert_eq!((&shadow["shadow_reads"], &shadow["shadow_skipped"], &shadow["shadow_mismatches"]), (&json!(0), &json!(5), &json!(0)));
-    assert_eq!(pair.target.calls_of("get") + pair.target.calls_of("mget"), 0);
+    // A read behind a copy that is then refused is sent, and not compared.
+    eventually("none is compared", || pair.interlay.number("counters.shadow_skipped") == 5);
+    assert_eq!(pair.interlay.number("counters.shadow_mismatches"), 0);
     pair.take_copies();
     pair.assert_in_step();
 }

@@ -122,8 +122,10 @@ pub(super) async fn fly(
         (Err(error), _) | (_, Err(error)) => return (Err(AskErrorOf::Source(error)), None),
     };
     let count = payloads.len();
-    let landed = land(target, nonce, payloads).await;
-    let swept = target.ask_all(&[sweep(nonce, count)]).await;
+    // Another name than on the source, from where a mirror may bring the first one.
+    let nonce = format!("{nonce}:target");
+    let landed = land(target, &nonce, payloads).await;
+    let swept = target.ask_all(&[sweep(&nonce, count)]).await;
     (swept.and(landed).map_err(AskErrorOf::Target), refused)
 }
 

@@ -24,6 +24,8 @@ pub(super) struct World {
     pub(super) source_refused_canaries: Option<String>,
     /// A sample of the source's keys.
     pub(super) sample: Vec<Sampled>,
+    /// Databases of the target of whose keys a sample was taken, and how many of the sample the source does not have.
+    pub(super) strangers: Vec<(u32, usize)>,
     /// What could not be asked: the side, the command, and the server's words.
     pub(super) refused: Vec<(Side, &'static str, String)>,
 }

@@ -11,6 +11,9 @@ use crate::ask::{Ask, AskError, Reply, Request, ask, request};
 /// Keys of the source that are looked at for their size and type.
 const SAMPLE: usize = 1000;
 
+/// Keys of each of the target's databases of which the source is asked whether it has them.
+const SAMPLED_STRANGERS: usize = 100;
+
 /// Parameters that checks look at.
 const PARAMETERS: &[&str] = &[
     "maxmemory-policy",
@@ -49,13 +52,16 @@ pub(super) async fn world(source: &mut impl Ask, target: &mut impl Ask, nonce: &
     let used = used(source, target, &of_source, &of_target, &mut refused).await?;
     let missing_databases = missing_databases(target, &databases).await.map_err(of(Side::Target))?;
     let sample = sample(source, &databases, &mut refused).await.map_err(of(Side::Source))?;
+    let suspects = suspects(source, target, &of_target).await?;
     let (canaries, source_refused_canaries) = canary::fly(source, target, nonce, &sample).await;
     let canaries = canaries.map_err(|lost| match lost {
         AskErrorOf::Source(cause) => Lost { side: Side::Source, cause },
         AskErrorOf::Target(cause) => Lost { side: Side::Target, cause },
     })?;
+    // By now a mirror has done on the target what had been done on the source.
+    let strangers = still_there(target, suspects).await.map_err(of(Side::Target))?;
     let of = BySide { source: of_source, target: of_target };
-    Ok(World { of, used, missing_databases, clock_ahead_us, canaries, source_refused_canaries, sample, refused })
+    Ok(World { of, used, missing_databases, clock_ahead_us, canaries, source_refused_canaries, sample, strangers, refused })
 }
 
 type Refused = Vec<(Side, &'static str, String)>;
@@ -234,6 +240,42 @@ async fn missing_databases(target: &mut impl Ask, databases: &[u32]) -> Result<V
     let requests: Vec<Request> = databases.iter().chain([&0]).map(|db| request(&format!("SELECT {db}"))).collect();
     let replies = target.ask_all(&requests).await?;
     Ok(databases.iter().zip(&replies).filter(|(_, reply)| reply.error().is_some()).map(|(db, _)| *db).collect())
+}
+
+/// Those of a sample of the target's keys that the source does not have, by database.
+async fn suspects(source: &mut impl Ask, target: &mut impl Ask, of_target: &Facts) -> Result<Vec<(u32, Vec<Vec<u8>>)>, Lost> {
+    let mut suspects = Vec::new();
+    for (db, keys) in of_target.keyspace().filter(|(_, keys)| *keys > 0) {
+        let select = request(&format!("SELECT {db}"));
+        let draws = SAMPLED_STRANGERS.min(usize::try_from(keys).unwrap_or(usize::MAX));
+        let requests: Vec<_> = [select.clone()].into_iter().chain((0..draws).map(|_| request("RANDOMKEY"))).collect();
+        let drawn = target.ask_all(&requests).await.map_err(of(Side::Target))?;
+        let keys: Vec<Vec<u8>> = drawn.iter().skip(1).filter_map(|key| Some(key.bytes()?.to_vec())).collect();
+        suspects.push((db, absent(source, &select, keys).await.map_err(of(Side::Source))?));
+    }
+    for (side, server) in [(Side::Source, ask(source, "SELECT 0").await), (Side::Target, ask(target, "SELECT 0").await)] {
+        server.map_err(of(side))?;
+    }
+    Ok(suspects)
+}
+
+/// How many of these keys the target has still.
+async fn still_there(target: &mut impl Ask, suspects: Vec<(u32, Vec<Vec<u8>>)>) -> Result<Vec<(u32, usize)>, AskError> {
+    let mut strangers = Vec::new();
+    for (db, keys) in suspects {
+        let asked = keys.len();
+        let gone = absent(target, &request(&format!("SELECT {db}")), keys).await?.len();
+        strangers.push((db, asked - gone));
+    }
+    ask(target, "SELECT 0").await?;
+    Ok(strangers)
+}
+
+/// Those of the keys that a server does not have. What it does not tell counts as absent.
+async fn absent(server: &mut impl Ask, select: &Request, keys: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, AskError> {
+    let requests: Vec<_> = [select.clone()].into_iter().chain(keys.iter().map(|key| vec![b"EXISTS".to_vec(), key.clone()])).collect();
+    let replies = server.ask_all(&requests).await?;
+    Ok(keys.into_iter().zip(replies.iter().skip(1)).filter(|(_, reply)| reply.number() != Some(1)).map(|(key, _)| key).collect())
 }
 
 /// Some keys of each database, with their types and sizes.

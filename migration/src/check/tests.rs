@@ -209,6 +209,11 @@ fn modules_block_when_something_shows_that_they_are_in_use() {
 fn data_that_does_not_fit() {
     finds(|world| world.missing_databases = vec![3, 15], "databases", Blocking);
     finds(|world| info(world, Target, "db3:keys=1,expires=0,avg_ttl=0"), "target-not-empty", Blocking);
+    let mirrored = |world: &mut World| {
+        info(world, Target, "db3:keys=1,expires=0,avg_ttl=0");
+        world.strangers = vec![(3, 0)];
+    };
+    finds(mirrored, "target-not-empty", Warning);
     finds(|world| world.of.target.libraries = 1, "target-not-empty", Warning);
     let memory = |used: u64, policy: &'static str| {
         move |world: &mut World| {
@@ -340,7 +345,7 @@ async fn source_that_takes_no_canary_has_its_own_keys_dumped() {
     let format = findings.iter().find(|finding| finding.name == "payload-format").expect("a finding");
     assert!(format.meaning.contains("READONLY") && format.meaning.contains("1 of its own keys"), "{format:?}");
     assert!(source.asked.windows(2).any(|pair| pair[0] == "SELECT 2" && pair[1] == "DUMP own"), "{:?}", source.asked);
-    let last = target.asked.iter().rposition(|line| line.starts_with("DEL {interlay-check:0}:0")).expect("a clean-up");
+    let last = target.asked.iter().rposition(|line| line.starts_with("DEL {interlay-check:0:target}:0")).expect("a clean-up");
     assert!(target.asked.iter().rposition(|line| line.starts_with("RESTORE")).is_some_and(|restore| restore < last));
 }
 

@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use interlay_migration::trial::KEYS_MAX;
 use interlay_routing::{BackfillState, Conflict};
 
 use super::remote::{Answer, Cause, Outcome, conclude, exchange, in_runtime};
-use super::{Exit, Remote};
+use super::{Exit, Remote, test_run};
+use crate::admin::test_run::{WantedSurvey, WantedTrial};
 use crate::backfill::{Limits, Progress, Wanted};
 use crate::out;
 
@@ -39,7 +41,7 @@ pub(crate) struct Backfill {
 
 /// What a new backfill is to do.
 #[derive(Debug, Args)]
-struct Begin {
+pub(crate) struct What {
     /// Only keys that match this glob, as SCAN understands it.
     #[arg(long = "match", value_name = "GLOB")]
     pattern: Option<String>,
@@ -55,9 +57,26 @@ struct Begin {
     conflict: Conflict,
     #[command(flatten)]
     limits: SetLimits,
+}
+
+/// What a new backfill is to do, and how it is asked for.
+#[derive(Debug, Args)]
+struct Begin {
+    #[command(flatten)]
+    what: What,
     /// Do not wait for the end.
     #[arg(long)]
     detach: bool,
+    /// Copy nothing: tell what would be copied, by type and database, the biggest keys, and which keys the target has already.
+    #[arg(long, conflicts_with_all = ["detach", "keys_per_s", "bytes_per_s", "no_auto_limit"])]
+    dry_run: bool,
+    /// Ask about so many keys only, about, and scale up what was found; 100000 unless told.
+    #[arg(long, value_name = "N", requires = "dry_run", value_parser = clap::value_parser!(u64).range(1..))]
+    sample: Option<u64>,
+    /// Copy so many keys to the target under scratch names, compare them, remove them, and tell what the target has refused.
+    #[arg(long, value_name = "N", conflicts_with_all = ["dry_run", "detach", "conflict", "keys_per_s", "bytes_per_s", "no_auto_limit"],
+          value_parser = clap::value_parser!(u32).range(1..=i64::from(KEYS_MAX)))]
+    trial: Option<u32>,
     #[command(flatten)]
     remote: Remote,
 }
@@ -128,12 +147,23 @@ fn conflict_parser() -> impl TypedValueParser<Value = Conflict> {
     PossibleValuesParser::new(Conflict::ALL.map(|(_, name)| name)).try_map(|name| name.parse::<Conflict>())
 }
 
+/// Begins one.
+pub(crate) fn begin_with(remote: &Remote, what: What, detach: bool) -> Outcome {
+    let What { pattern, kind, dbs, conflict, limits } = what;
+    let wanted = Wanted { pattern, kind, dbs, conflict, limits: (&limits).into() };
+    in_runtime(remote, async { follow(remote, exchange(&remote.admin, BACKFILL, Some(wanted)).await?, detach).await })
+}
+
 /// Does it.
 pub(crate) fn backfill(Backfill { act, begin }: Backfill) -> Outcome {
     let Some(act) = act else {
-        let Begin { pattern, kind, dbs, conflict, limits, detach, remote } = begin;
-        let wanted = Wanted { pattern, kind, dbs, conflict, limits: (&limits).into() };
-        return in_runtime(&remote, async { follow(&remote, exchange(&remote.admin, BACKFILL, Some(wanted)).await?, detach).await });
+        let Begin { what, detach, dry_run, sample, trial, remote } = begin;
+        let What { pattern, kind, dbs, conflict, .. } = what;
+        return match trial {
+            Some(keys) => test_run::trial(&remote, WantedTrial { pattern, kind, dbs, keys }),
+            None if dry_run => test_run::survey(&remote, WantedSurvey { pattern, kind, dbs, sample }, conflict),
+            None => begin_with(&remote, What { pattern, kind, dbs, ..what }, detach),
+        };
     };
     match &act {
         Act::Wait { remote } => {

@@ -66,6 +66,11 @@ fn usage(problem: &str) -> Outcome {
     Outcome::new(Exit::Usage, Err(problem.to_owned()))
 }
 
+/// `interlay check` of a running interlay's servers.
+pub(crate) fn of_running(remote: &Remote) -> Outcome {
+    of_a_process(remote, Vec::new())
+}
+
 fn of_a_process(remote: &Remote, acknowledge: Vec<Note>) -> Outcome {
     in_runtime(remote, async {
         let answer = put_within(CHECK_WAIT, &remote.admin, "/api/v1/check", RunCheck { acknowledge }).await?;

@@ -26,7 +26,7 @@ use crate::out;
 use crate::status::Status;
 
 /// How long an answer may take: longer than the admin port itself waits for the data plane.
-const ANSWER_WAIT: Duration = Duration::from_secs(30);
+const ANSWER_WAIT: Duration = Duration::from_secs(35);
 
 /// Bytes of an answer; a status has a few thousand, and a list of error keys a few million at most.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
@@ -128,7 +128,7 @@ impl Answer {
         match self.code {
             code if code.is_success() => Exit::Done,
             StatusCode::BAD_REQUEST => Exit::Usage,
-            StatusCode::CONFLICT => Exit::No,
+            StatusCode::CONFLICT | StatusCode::NOT_FOUND => Exit::No,
             _ => Exit::Unreachable,
         }
     }

@@ -16,6 +16,13 @@ use super::keys::keys;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Flags(BTreeMap<&'static str, String>);
 
+impl Flags {
+    /// Sets a key that no flag has set.
+    pub(crate) fn set_unless_given(&mut self, name: &'static str, text: &str) {
+        self.0.entry(name).or_insert_with(|| text.to_owned());
+    }
+}
+
 impl clap::Args for Flags {
     fn augment_args(command: Command) -> Command {
         command.args(keys().into_iter().map(|key| {

@@ -1,7 +1,8 @@
 //! The gate, as the operator goes through it: cutover, rollback, completion, and a policy that changes the authority.
 //!
 //! ```text
-//!   asked ─▶ Closing: no transaction begins, those open end
+//!   asked ─▶ Waiting: until so few keys are dirty, and so few effects are on their way, that the rest is done during the pause
+//!         ─▶ Closing: no transaction begins, those open end
 //!         ─▶ Quieting: what is under way on clients' own connections ends, and nothing begins there
 //!         ─▶ Draining: all requests wait, `pair/gate.rs` ─▶ the other authority
 //! ```
@@ -20,6 +21,9 @@ use crate::control::Refusal;
 use crate::events::Kind;
 use crate::pinned::PinDesk;
 use crate::state::StateError;
+
+/// How long few dirty keys and a small lag are waited for.
+const WAIT: Duration = Duration::from_secs(5);
 
 /// What became of a change.
 pub(crate) type Verdict = Result<Passed, Refusal>;
@@ -46,7 +50,8 @@ pub(crate) struct Change {
     phase: Phase,
     force: bool,
     stage: Stage,
-    /// When this stage began.
+    /// When it was asked for, and when this stage began.
+    began: Instant,
     since: Instant,
     overridden: Vec<String>,
     reply: oneshot::Sender<Verdict>,
@@ -55,6 +60,8 @@ pub(crate) struct Change {
 /// How far a change has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
+    /// Everything goes on, until few keys are dirty and the lag is small.
+    Waiting,
     /// Transactions on connections of their own end, and none begins.
     Closing,
     /// Requests on clients' own connections are held, and those under way there end.
@@ -159,13 +166,17 @@ impl Plane {
             .into_iter()
             .filter(|found| found.unmet.is_some() && (guided || found.condition != Condition::Synced))
             .partition(|found| force && found.condition.yields_to_force());
-        if !stands.is_empty() {
+        if stands.iter().any(|found| !found.condition.passes()) {
             return drop(reply.send(Err(refusal(&stands))));
         }
         let overridden = overridden.iter().map(in_words).collect();
-        let (stage, since) = (Stage::Closing, Instant::now());
-        self.change = Some(Change { from: self.pair.policy(), to, phase, force, stage, since, overridden, reply });
-        self.unblock_all();
+        let (stage, now) = (Stage::Waiting, Instant::now());
+        self.change = Some(Change { from: self.pair.policy(), to, phase, force, stage, began: now, since: now, overridden, reply });
+    }
+
+    /// What is not met now, and passes by itself.
+    fn unmet_that_pass(&self) -> Vec<Finding> {
+        self.conditions().into_iter().filter(|found| found.unmet.is_some() && found.condition.passes()).collect()
     }
 
     /// What has to hold before the authority changes, one by one.
@@ -177,26 +188,31 @@ impl Plane {
 
     /// Whether a client may not begin what the gate would have to wait for.
     pub(super) fn is_closing(&self) -> bool {
-        self.change.is_some()
+        self.change.as_ref().is_some_and(|change| change.stage != Stage::Waiting)
     }
 
     /// Whether requests on clients' own connections wait for the gate.
     pub(super) fn holds_pins(&self) -> bool {
-        self.change.as_ref().is_some_and(|change| change.stage != Stage::Closing)
+        self.change.as_ref().is_some_and(|change| matches!(change.stage, Stage::Quieting | Stage::Draining))
     }
 
     /// A change goes on as far as it can: called at the end of each turn.
     pub(super) fn go_through_gate(&mut self) {
-        let Some(Change { mut stage, .. }) = self.change else { return };
+        let Some(Change { mut stage, force, .. }) = self.change else { return };
+        if stage == Stage::Waiting && (force || self.unmet_that_pass().is_empty()) {
+            stage = Stage::Closing;
+            self.change.iter_mut().for_each(|change| (change.stage, change.since) = (stage, Instant::now()));
+            self.unblock_all();
+        }
         if stage == Stage::Closing && !self.pins.desks().any(PinDesk::is_in_transaction) {
             stage = Stage::Quieting;
             self.change.iter_mut().for_each(|change| change.stage = stage);
         }
         if stage == Stage::Quieting && self.pins.desks().all(|desk| desk.pin.is_idle()) {
             self.drain();
-            stage = Stage::Draining;
         }
-        if stage == Stage::Draining && self.change.is_some() && !self.pair.is_changing() {
+        let drains = self.change.as_ref().is_some_and(|change| change.stage == Stage::Draining);
+        if drains && !self.pair.is_changing() {
             self.finish_change();
         }
     }
@@ -204,10 +220,17 @@ impl Plane {
     /// Time passes: what takes too long is not waited for.
     pub(super) fn tend_gate(&mut self, now: Instant) {
         let Some(change) = &self.change else { return };
-        if now.saturating_duration_since(change.since) < self.max_pause {
+        let (limit, since) = if change.stage == Stage::Waiting { (WAIT, change.began) } else { (self.max_pause, change.since) };
+        if now.saturating_duration_since(since) < limit {
             return;
         }
         match change.stage {
+            Stage::Waiting => {
+                let unmet = self.unmet_that_pass();
+                if let Some(change) = self.change.take() {
+                    self.end_gate(change, Err(refusal(&unmet)));
+                }
+            }
             // Whoever keeps a transaction open for so long is closed.
             Stage::Closing | Stage::Quieting => self.drain(),
             Stage::Draining => self.pair.stay(),
@@ -230,11 +253,20 @@ impl Plane {
         {
             return self.end_gate(change, Err(Refusal(format!("{error}; everything goes on as it was"))));
         }
-        if let Err(unmet) = self.pair.set_policy(to, force)
-            && let Some(change) = self.change.take()
-        {
-            self.end_gate(change, Err(refusal(&unmet)));
+        let Err(unmet) = self.pair.set_policy(to, force) else { return };
+        let Some(mut change) = self.change.take() else { return };
+        if unmet.iter().all(|found| found.condition.passes()) && change.began.elapsed() < WAIT {
+            // What held a moment ago does not hold now: nobody waits for it to hold again.
+            change.stage = Stage::Waiting;
+            self.change = Some(change);
+            return self.wake_those_held();
         }
+        self.end_gate(change, Err(refusal(&unmet)));
+    }
+
+    fn wake_those_held(&mut self) {
+        self.clients.waits_for_pair();
+        self.clients.wake_if_waiting();
     }
 
     /// The pair changes no longer: it has come to pass, or it cannot any more.
@@ -285,8 +317,7 @@ impl Plane {
         };
         self.events.note(Kind::Gate, text);
         drop(change.reply.send(verdict));
-        self.clients.waits_for_pair();
-        self.clients.wake_if_waiting();
+        self.wake_those_held();
     }
 
     /// A policy that cannot be recorded does not hold: a process that comes after this one would not know of it.

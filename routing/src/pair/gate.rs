@@ -71,6 +71,12 @@ impl Condition {
         self.row().0
     }
 
+    /// Whether it comes to hold by itself, in a moment, when there is nothing else in the way.
+    #[must_use]
+    pub fn passes(self) -> bool {
+        matches!(self, Self::Clean | Self::Lag)
+    }
+
     /// Whether it may be overridden.
     #[must_use]
     pub fn yields_to_force(self) -> bool {

@@ -110,12 +110,11 @@ impl LanePair {
             Job::Pass { read: true, doubts, .. } if side != self.authority && !streamed && doubts != self.doubts => {
                 self.confirm_read(asked, reply, clients);
             }
-            Job::Pass { shadow, .. } => {
-                if shadow && side == self.authority {
-                    self.shadow(asked, (!streamed).then_some(reply));
-                }
+            Job::Pass { shadow: true, .. } if side == self.authority => {
+                self.shadow(asked, (!streamed).then_some(reply));
                 clients.reply(asked.ticket, reply, true);
             }
+            Job::Pass { .. } => clients.reply(asked.ticket, reply, true),
             Job::Shadow(shadow) => self.shadowed(asked, &shadow, reply),
             Job::Unknown if failed || !self.has_target => clients.reply(asked.ticket, reply, true),
             Job::Unknown => self.known_after_all(asked.ticket, reply, clients),

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::LanePair;
+use crate::conduct::Work;
 use crate::keys::view;
 use crate::lane::{Asked, Entry, Job, NO_CLIENT, Session};
 use crate::policy::Policy;
@@ -31,12 +32,13 @@ pub(super) struct Shadowing {
 }
 
 impl Shadowing {
-    /// Whether this read is one of the sample: no more than a look at a number while there is none.
-    pub(super) fn takes(&mut self) -> bool {
-        self.percent > 0 && self.draw()
+    /// Whether this request is one of the sample: no more than a look at a number while there is none.
+    pub(super) fn takes(&mut self, work: Work) -> bool {
+        self.percent > 0 && work == Work::Read && self.draw()
     }
 
     /// Not every so manieth one, which could be the same command of a loop each time.
+    #[cold] // like the others here: kept out of what each request runs through
     fn draw(&mut self) -> bool {
         self.chance = self.chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.chance >> 32) % 100 < u64::from(self.percent)
@@ -66,6 +68,7 @@ impl LanePair {
     }
 
     /// The authority has answered its front request, a read of the sample; so with `reply`, if that was not passed on as it came.
+    #[cold]
     pub(super) fn shadow(&mut self, asked: Asked, reply: Option<&[u8]>) {
         let queued = reply.and_then(|reply| self.queue_shadow(asked, reply)).is_some();
         *(if queued { &mut self.counters.shadow_reads } else { &mut self.counters.shadow_skipped }) += 1;
@@ -104,6 +107,7 @@ impl LanePair {
     }
 
     /// The secondary has answered a read that the authority has answered before.
+    #[cold]
     pub(super) fn shadowed(&mut self, Asked { len, session, .. }: Asked, shadow: &Shadow, reply: &[u8]) {
         let side = !self.authority;
         match Gist::of(shadow.way, reply, &self.limits.resp, |at_ms| self.clock.here(side, at_ms)) {

@@ -111,10 +111,18 @@ pub(super) fn databases(world: &World) -> Vec<Found> {
 pub(super) fn target_not_empty(world: &World) -> Vec<Found> {
     let target = &world.of.target;
     let keys = target.keyspace().filter(|(_, keys)| *keys > 0).map(|(db, keys)| {
-        let what = format!(
-            "the target has {keys} keys in database {db} already: what the source has too is replaced, and what it does not have is removed"
-        );
-        found(Blocking, format!("target: database {db}"), what, "empty it, or acknowledge this if these keys are an earlier copy or may go")
+        let subject = format!("target: database {db}");
+        let has = format!("the target has {keys} keys in database {db} already");
+        match world.strangers.iter().find(|(of, _)| *of == db) {
+            Some((_, 0)) => {
+                let what = format!("{has}, and the source has all of a sample of them too: they are replaced");
+                found(Warning, subject, what, "nothing, if they are an earlier copy, or were mirrored")
+            }
+            _ => {
+                let what = format!("{has}: what the source has too is replaced, and what it does not have is removed");
+                found(Blocking, subject, what, "empty it, or acknowledge this if these keys may go")
+            }
+        }
     });
     let libraries = (target.libraries > 0).then(|| {
         let what = format!("the target has {} libraries of functions already: they are replaced by the source's", target.libraries);
