@@ -299,7 +299,8 @@ impl Run {
         if let Some(stuck) = &self.stuck {
             return Some(format!("{stuck}; `interlay workflow advance` tries again, `interlay workflow rollback` goes back"));
         }
-        let word = self.step.row().word.filter(|word| !self.told && !(self.setup.automatic && *word == Word::Advance))?;
+        let said = |word: Word| self.told || (self.setup.automatic && word == Word::Advance);
+        let word = self.step.row().word.filter(|word| !said(*word))?;
         Some(match word {
             Word::Approve => "`interlay workflow approve`, after a look at `interlay check`".to_owned(),
             Word::Accept => "`interlay workflow accept`, which lets the source go, or `interlay workflow rollback`".to_owned(),
@@ -371,7 +372,7 @@ impl Run {
                 }
                 Verdict::Over(what) => {
                     self.note(what, now_ms);
-                    let Some(next) = self.step.row().next else { return None };
+                    let next = self.step.row().next?;
                     self.enter(next, facts, now_ms);
                 }
             }

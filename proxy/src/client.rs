@@ -138,7 +138,7 @@ impl Place {
         let Some((side, owner, session, name, login)) = wanted else { return };
         let dialled = match (&doors.own[side], &login) {
             (Some(dialer), Some((user, password))) => match dialer.log_in(Some(user), password, session).await {
-                Ok((Frame::SimpleError { data, .. }, ..)) => Err(data.to_string()),
+                Ok((Frame::SimpleError { data, .. }, ..)) => Err(data),
                 Ok((_, connection, id)) => Ok((connection.into_socket(), id)),
                 Err(error) => Err(error.to_string()),
             },

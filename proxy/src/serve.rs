@@ -123,16 +123,9 @@ fn start(
     let (control, mailbox) = control::channel();
     let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
     let checks = check::desk(dialers(&config), config.state_dir.clone());
-    let operator = start_operator(
-        admin,
-        clients.is_some(),
-        control,
-        checks,
-        Arc::clone(&events),
-        config.state_dir.clone(),
-        stop.clone(),
-        ended.clone(),
-    )?;
+    let heeds_signals = clients.is_some();
+    let operator = Operator { admin, heeds_signals, control, checks, events: Arc::clone(&events), state_dir: config.state_dir.clone() };
+    let operator = start_operator(operator, stop.clone(), ended.clone())?;
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     begun((admin_address, stop.clone()));
     let served = LocalSet::new().block_on(&runtime, data_plane(config, state, clients, mailbox, events, stop));
@@ -162,18 +155,20 @@ fn raise_file_limit(max_clients: usize) {
     }
 }
 
-/// The operator's thread: the signals, which say `stop` if it heeds them, and the admin port, which lives until the data plane has
-/// `ended`, so that a drain can be watched.
-fn start_operator(
+/// What the operator's thread has: the admin port and all that it works with.
+struct Operator {
     admin: std::net::TcpListener,
     heeds_signals: bool,
     control: Control,
-    (checks, desk): (Checks, Desk),
+    checks: (Checks, Desk),
     events: Arc<Events>,
     state_dir: Option<PathBuf>,
-    stop: CancellationToken,
-    ended: CancellationToken,
-) -> io::Result<std::thread::JoinHandle<()>> {
+}
+
+/// Starts the operator's thread: the signals, which say `stop` if it heeds them, and the admin port, which lives until the data
+/// plane has `ended`, so that a drain can be watched.
+fn start_operator(operator: Operator, stop: CancellationToken, ended: CancellationToken) -> io::Result<std::thread::JoinHandle<()>> {
+    let Operator { admin, heeds_signals, control, checks: (checks, desk), events, state_dir } = operator;
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     let (signals, admin) = {
         let _context = runtime.enter();

@@ -126,11 +126,14 @@ fn a_filter_leaves_out_what_it_does_not_name() {
         ended(&pair.interlay)
     };
     left(json!({"match": "user:*"}));
-    (has(&pair.target, 0, 351), has(&pair.target, 3, 40));
+    has(&pair.target, 0, 351);
+    has(&pair.target, 3, 40);
     left(json!({"match": "user:*", "type": "hash"}));
-    (has(&pair.target, 0, 51), has(&pair.target, 3, 0));
+    has(&pair.target, 0, 51);
+    has(&pair.target, 3, 0);
     left(json!({"dbs": [3]}));
-    (has(&pair.target, 0, 1), has(&pair.target, 3, 40));
+    has(&pair.target, 0, 1);
+    has(&pair.target, 3, 40);
     let status = pair.interlay.status();
     assert_ne!(status["phase"], "synced", "what is left out is not in sync: {status:#}");
     let answer = pair.interlay.put(BACKFILL, &json!({"dbs": [99]}));

@@ -41,7 +41,7 @@ impl Ask for Model {
                 "TYPE" => b"+set\r\n".to_vec(),
                 "MEMORY" => b":100\r\n".to_vec(),
                 // A set of single letters; the version is in its last ten bytes.
-                "DUMP" => held.map_or(b"$-1\r\n".to_vec(), |value| bulk(&[value, b"0123456789".as_slice()].concat())),
+                "DUMP" => held.map_or_else(|| b"$-1\r\n".to_vec(), |value| bulk(&[value, b"0123456789".as_slice()].concat())),
                 "SMEMBERS" => {
                     let members: Vec<_> = held.expect("a key").iter().map(|member| bulk(&[*member])).collect();
                     [format!("*{}\r\n", members.len()).into_bytes(), members.concat()].concat()

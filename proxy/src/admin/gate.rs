@@ -118,6 +118,6 @@ pub(super) async fn events(State(admin): State<Admin>, uri: Uri) -> Result<Json<
         events.drain(..events.len().saturating_sub(limit));
     }
     events.truncate(limit);
-    let next = events.last().map_or(since.unwrap_or(0), |event| event.seq + 1);
+    let next = events.last().map_or_else(|| since.unwrap_or(0), |event| event.seq + 1);
     Ok(Json(Happened { events, next }))
 }

@@ -50,7 +50,7 @@ pub(crate) fn change(remote: &Remote, gate: Gate, force: bool, look: bool) -> Ou
 /// `interlay events`.
 pub(crate) fn events(remote: &Remote, since: Option<u64>, follow: bool) -> Outcome {
     in_runtime(remote, async {
-        let path = |since: Option<u64>| since.map_or("/api/v1/events".to_owned(), |since| format!("/api/v1/events?since={since}"));
+        let path = |since: Option<u64>| since.map_or_else(|| "/api/v1/events".to_owned(), |since| format!("/api/v1/events?since={since}"));
         let mut next = since;
         loop {
             let answer = exchange(&remote.admin, &path(next), None::<()>).await?;

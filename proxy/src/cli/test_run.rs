@@ -141,7 +141,11 @@ fn came_to(trial: &Trial) -> String {
     if let Some(ms) = estimated_ms {
         _ = writeln!(text, "all keys would take about {} like this; a backfill has more under way at once", took(*ms));
     }
-    text + "nothing was written to the source, and the scratch keys on the target are removed"
+    text += "nothing was written to the source";
+    if *left == 0 {
+        text += ", and the scratch keys on the target are removed";
+    }
+    text
 }
 
 fn took(ms: u64) -> String {
