@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::sync::{Mutex, PoisonError};
 
-use interlay_routing::{Counters, Policy, Side};
+use interlay_routing::{Counters, Phase, Policy, Side};
 use metrics::{Counter, Gauge, Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
@@ -115,6 +115,10 @@ impl Metrics {
             gauge("interlay_clock_offset_seconds", "How far a side's clock is ahead of ours.", label, Box::new(offset));
             gauge("interlay_authority", "1 for the side in charge.", label, Box::new(authority));
         }
+        for (phase, name) in Phase::ALL {
+            let holds = move |status: &Status| flag(status.phase == phase);
+            gauge("interlay_phase", "1 for the phase that the move is in.", Some(("phase", name)), Box::new(holds));
+        }
         for (policy, name) in Policy::ALL {
             let holds = move |status: &Status| flag(status.policy == policy);
             gauge("interlay_policy", "1 for the policy that holds.", Some(("policy", name)), Box::new(holds));
@@ -208,11 +212,20 @@ mod tests {
             "interlay_lane_connected{side=\"source\"}",
             "interlay_lane_connected{side=\"target\"}",
             "interlay_mismatches_by_command_total{command=\"sadd\"}",
+            "interlay_phase{phase=\"backfilling\"}",
+            "interlay_phase{phase=\"completed\"}",
+            "interlay_phase{phase=\"cutover\"}",
+            "interlay_phase{phase=\"mirroring\"}",
+            "interlay_phase{phase=\"passthrough\"}",
+            "interlay_phase{phase=\"rolled-back\"}",
+            "interlay_phase{phase=\"shifting\"}",
+            "interlay_phase{phase=\"synced\"}",
             "interlay_policy{policy=\"best-effort\"}",
             "interlay_policy{policy=\"both-required\"}",
             "interlay_policy{policy=\"source-authoritative\"}",
             "interlay_policy{policy=\"target-authoritative\"}",
             "interlay_repair_paused",
+            "interlay_shadow_percent",
             "interlay_suspect",
             "interlay_sweeping",
             "interlay_target_read_percent",
