@@ -11,6 +11,9 @@ use crate::backfill::BackfillLimits;
 /// Fewest and most keys under way at once.
 const KEYS: std::ops::RangeInclusive<f64> = 16.0..=128.0;
 
+/// The same where clients may feel it: the more at once, the fewer system calls and turns of the servers' event loops for each.
+const GREEDY_KEYS: f64 = 1024.0;
+
 /// A reply that takes this long, or as many times the shortest of late, says that the authority is busy.
 const SLOW_MS: u64 = 2;
 const SLOW_TIMES: u64 = 4;
@@ -94,6 +97,11 @@ impl Pace {
         self.byte_tokens.set(limits.bytes_per_s, now_ms);
     }
 
+    /// Whether clients may feel it.
+    pub(crate) fn is_greedy(&self) -> bool {
+        self.greedy
+    }
+
     /// Whether the limits let another copy begin.
     pub(crate) fn may_begin(&mut self, now_ms: u64) -> bool {
         self.key_tokens.are_there(now_ms) & self.byte_tokens.are_there(now_ms)
@@ -101,7 +109,7 @@ impl Pace {
 
     /// Whether another copy may begin.
     pub(crate) fn has_room(&self) -> bool {
-        (self.under_way as f64) < if self.greedy { *KEYS.end() } else { self.keys }
+        (self.under_way as f64) < if self.greedy { GREEDY_KEYS } else { self.keys }
     }
 
     /// Whether the value of one of those under way, which takes so many bytes, may be asked for.
@@ -184,6 +192,18 @@ mod tests {
         assert!(!pace.may_begin(14_900) && pace.may_begin(15_100));
         pace.limit(BackfillLimits::default(), 15_100);
         assert!((0..1000).all(|_| pace.may_begin(15_100)));
+    }
+
+    #[test]
+    fn a_greedy_one_does_not_yield() {
+        let mut pace = Pace::new(1000);
+        pace.limit(BackfillLimits { greedy: true, ..BackfillLimits::default() }, 0);
+        pace.answered(0, 1000);
+        let begun = std::iter::from_fn(|| pace.has_room().then(|| pace.began())).count();
+        assert_eq!((begun, pace.is_greedy()), (GREEDY_KEYS as usize, true));
+        pace.limit(BackfillLimits::default(), 0);
+        pace.ended(0);
+        assert!(!pace.has_room());
     }
 
     #[test]

@@ -9,7 +9,9 @@
 //!
 //! SCAN returns every key that is there from its beginning to its end. What comes, goes or moves meanwhile is written
 //! through Interlay, and marked by name where it is written; or, in a sweep of everything, where the secondary is scanned: an
-//! effect may have met a key there that the authority did not have.
+//! effect may have met a key there that the authority did not have. That can only be where the authority's scan has missed the
+//! key, hence where it was made since; so a write that leaves nothing of what was there, or whose reply tells that there was
+//! something, needs no note: the key is the same on both sides behind it, or dirty.
 
 use std::sync::Arc;
 
@@ -22,6 +24,9 @@ use crate::keys::Keys;
 
 /// Keys that a server looks at for one reply.
 pub(crate) const COUNT: &str = "512";
+
+/// The same of keys of which only their being there is asked, where clients may feel it: the lanes stand idle meanwhile.
+pub(crate) const GREEDY_COUNT: &str = "4096";
 
 /// Whose keys are being scanned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,8 +118,9 @@ impl Sweep {
     }
 
     /// Appends the request for the next keys.
-    pub(crate) fn ask(&self, out: &mut Vec<u8>) {
-        let mut args: Vec<&[u8]> = vec![b"SCAN", &self.cursor, b"COUNT", COUNT.as_bytes()];
+    pub(crate) fn ask(&self, is_greedy: bool, out: &mut Vec<u8>) {
+        let count = if is_greedy && self.half == Half::Secondary { GREEDY_COUNT } else { COUNT };
+        let mut args: Vec<&[u8]> = vec![b"SCAN", &self.cursor, b"COUNT", count.as_bytes()];
         if let Some(options) = &self.chosen {
             options.pattern.iter().for_each(|pattern| args.extend([&b"MATCH"[..], pattern]));
             options.kind.iter().for_each(|kind| args.extend([&b"TYPE"[..], kind.as_bytes()]));
@@ -197,7 +203,7 @@ mod tests {
         assert_eq!((sweep.half, sweep.db), (Half::Authority, 0));
         assert!(sweep.advance(b"77"));
         let mut asked = Vec::new();
-        sweep.ask(&mut asked);
+        sweep.ask(true, &mut asked);
         let words: Vec<_> = crate::keys::view(&asked).args().map(String::from_utf8_lossy).collect();
         assert_eq!(words.join(" "), "SCAN 77 COUNT 512 MATCH user:* TYPE hash");
         let place = sweep.place().expect("a place to go on from");

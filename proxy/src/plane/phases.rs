@@ -27,7 +27,9 @@ impl Plane {
     /// Looks at what has happened by itself: every key is copied, or has to be copied again.
     pub(super) fn tend_phase(&mut self) {
         let step = match self.phase {
-            Phase::Mirroring | Phase::Synced | Phase::Shifting | Phase::RolledBack if self.pair.is_suspect() => Step::Backfill,
+            Phase::Mirroring | Phase::Synced | Phase::Shifting | Phase::RolledBack if self.pair.is_suspect() && self.pair.wants_sweep() => {
+                Step::Backfill
+            }
             Phase::Backfilling if self.is_synced() => Step::Synced,
             Phase::Synced if self.pair.split().percent() > 0 => Step::Shift,
             Phase::Backfilling if !self.pair.is_suspect() && !self.pair.wants_sweep() && !self.pair.is_in_sync() => Step::Left,

@@ -9,6 +9,7 @@
 //! sides hold the same (unless forced) and nothing is under way.
 
 use super::{Clients, LanePair};
+use crate::backfill::BackfillState;
 use crate::dirty::DirtySet;
 use crate::policy::Policy;
 use crate::repairs::Repairs;
@@ -219,6 +220,11 @@ impl LanePair {
             return;
         }
         self.change = None;
+        self.end_backfill(BackfillState::Cancelled, Some("the authority has changed".to_owned()));
+        if forced {
+            // Not every key may have reached the side that is in charge now: nothing is removed from the other one by itself.
+            self.wants_sweep = false;
+        }
         // A sweep under way was of the sides in their former roles.
         self.begin_sweep_anew();
         self.repairs.by_type = false;
@@ -239,6 +245,7 @@ impl LanePair {
         }
         self.lost(Side::Source, clients);
         self.has_target = false;
+        self.end_backfill(BackfillState::Cancelled, Some("the move is completed".to_owned()));
         self.begin_sweep_anew();
         (self.wants_sweep, self.suspect) = (false, false);
         self.dirty = DirtySet::new(self.limits.dirty);

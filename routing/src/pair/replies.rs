@@ -290,7 +290,11 @@ impl LanePair {
         } else if effect.settles() && self.backfill.keeps() {
             self.backfill_flushed(session.db, effect);
         } else if let Some(sweep) = &mut self.sweep {
-            sweep.sees(&mut self.keys, view(self.lanes[self.authority].log.front(len)), effect, &mut self.backfill.store);
+            let request = view(self.lanes[self.authority].log.front(len));
+            // Overwritten keys are the same on both sides whatever the secondary had, or its reply tells, if that counts.
+            if self.policy == Policy::BestEffort || !self.keys.catalog.overwrites(request) {
+                sweep.sees(&mut self.keys, request, effect, &mut self.backfill.store);
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use super::repair::Errand;
 use crate::backfill::{BackfillState, Conflict};
 use crate::dirty::bucket_of;
 use crate::intent::INTENT_WORDS;
-use crate::reply::{bulk, elements};
+use crate::reply::{bulk, elements, number};
 use crate::side::Side;
 use crate::sweep::{Half, Sweep};
 
@@ -36,7 +36,7 @@ impl LanePair {
                 sweep.asked = true;
                 let (db, number) = (sweep.db, sweep.number);
                 self.scratch.clear();
-                sweep.ask(&mut self.scratch);
+                sweep.ask(self.repairs.pace.is_greedy(), &mut self.scratch);
                 if sweep.everything {
                     self.save_place();
                 }
@@ -130,13 +130,22 @@ impl LanePair {
             }
             Half::Secondary => {}
         }
-        self.scratch.clear();
-        keys.iter().for_each(|key| interlay_resp::encode_request([&b"EXISTS"[..], key], &mut self.scratch));
-        let replies = keys.len() as u32;
-        sweep.asked = true;
         sweep.strangers = keys.into_iter().map(Into::into).collect();
         sweep.then = cursor.to_vec();
-        let number = sweep.number;
+        self.ask_about_strangers(false);
+    }
+
+    /// Asks the authority how many of the secondary's keys it has; or which, one by one.
+    fn ask_about_strangers(&mut self, one_by_one: bool) {
+        let Some(sweep) = self.sweep.as_mut() else { return };
+        let strangers = &sweep.strangers;
+        self.scratch.clear();
+        for keys in strangers.chunks(if one_by_one { 1 } else { strangers.len().max(1) }) {
+            let args: Vec<&[u8]> = std::iter::once(&b"EXISTS"[..]).chain(keys.iter().map(AsRef::as_ref)).collect();
+            interlay_resp::encode_request(args, &mut self.scratch);
+        }
+        sweep.asked = true;
+        let (db, number, replies) = (sweep.db, sweep.number, if one_by_one { strangers.len() as u32 } else { 1 });
         self.ask(self.authority, db, replies, Errand::Exist(number));
     }
 
@@ -174,18 +183,26 @@ impl LanePair {
         }
     }
 
-    /// The authority has said which of the secondary's keys it has. Those it does not have are removed by a copy of nothing.
+    /// The authority has said how many of the secondary's keys it has, or which. Those it does not have are removed by a copy of
+    /// nothing.
     pub(super) fn found_strangers(&mut self, collected: &[u8], reply: &[u8]) {
         let Some(sweep) = self.sweep.as_mut() else { return };
         sweep.asked = false;
+        let is_count = collected.is_empty() && sweep.strangers.len() > 1;
+        let has_all = is_count && number(reply) == Some(sweep.strangers.len() as u64);
+        if is_count && !has_all {
+            return self.ask_about_strangers(true);
+        }
         let replies = [collected, reply].concat();
         let (strangers, then, db) = (std::mem::take(&mut sweep.strangers), std::mem::take(&mut sweep.then), sweep.db);
         let goes_on = sweep.advance(&then);
         let written = &sweep.written;
         let mut removed = 0;
-        for (key, answer) in strangers.iter().zip(replies.split(|byte| *byte == b'\n')) {
-            removed += u64::from(!answer.starts_with(b":1"));
-            if !answer.starts_with(b":1") || written.contains(bucket_of(key)) {
+        let mut answers = replies.split(|byte| *byte == b'\n');
+        for key in &strangers {
+            let is_there = has_all || answers.next().is_some_and(|answer| answer.starts_with(b":1"));
+            removed += u64::from(!is_there);
+            if !is_there || written.contains(bucket_of(key)) {
                 self.dirty.mark(db, key);
             }
         }

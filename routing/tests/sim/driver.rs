@@ -224,6 +224,10 @@ impl Driver {
             let server = &mut self.servers[side];
             (server.refuses_percent, server.cursed, server.malice) = (0, None, None);
         }
+        // After a forced change of the authority nothing is copied before the operator says so.
+        if self.pair.is_suspect() && !self.pair.wants_sweep() && self.pair.policy() != Policy::BestEffort {
+            self.pair.repair(true);
+        }
         let since = self.agenda.now();
         let mut wait = 20;
         while self.agenda.now() < since + REPAIRED_WITHIN_MS && !self.is_repaired() {
