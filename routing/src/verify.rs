@@ -617,11 +617,15 @@ impl Verification {
         self.walk.is_over && self.fresh.is_empty() && self.sized.is_empty() && self.batches.is_empty() && none_big
     }
 
-    /// Looks at keys that were dirty, and takes those up that are clean. True if there is none left.
-    pub(crate) fn recheck(&mut self, now_ms: u64, is_dirty: impl Fn(&Item) -> bool) -> bool {
+    /// Looks at keys that were dirty, and takes those up that are clean. Those that come along in pieces are waited for. True if
+    /// there is none left.
+    pub(crate) fn recheck(&mut self, now_ms: u64, is_dirty: impl Fn(&Item) -> bool, in_pieces: impl Fn(&Item) -> bool) -> bool {
         for _ in 0..self.later.len().min(BATCH_KEYS) {
             let Some(item) = self.later.pop_front() else { break };
             if is_dirty(&item) {
+                if in_pieces(&item) {
+                    self.later_since_ms = now_ms;
+                }
                 self.later.push_back(item);
             } else {
                 self.later_since_ms = now_ms;

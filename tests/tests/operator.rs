@@ -98,7 +98,7 @@ fn admin_port_says_what_is_wrong_with_a_request() {
         (pair.interlay.put("/api/v1/traffic", &json!({"target_read_percent": 101})), 400),
         (pair.interlay.put("/api/v1/traffic", &json!({"percent": 5})), 400),
         (pair.interlay.put("/api/v1/policy", &json!({"policy": "both"})), 400),
-        (pair.interlay.put("/api/v1/policy", &json!({"policy": "x".repeat(2000)})), 413),
+        (pair.interlay.put("/api/v1/policy", &json!({"policy": "x".repeat(2_000_000)})), 413),
         (pair.interlay.put("/api/v1/repair", &json!({"everything": true})), 400),
         (pair.interlay.get("/api/v1/errors?limit=some"), 400),
         (pair.interlay.put("/api/v1/status", &json!({})), 405),

@@ -113,7 +113,7 @@ impl LanePair {
         if !verification.is_through() {
             return;
         }
-        if verification.recheck(now_ms, |item| self.is_in_doubt(item.db, &item.key)) {
+        if verification.recheck(now_ms, |item| self.is_in_doubt(item.db, &item.key), |item| self.dirty.is_in_pieces(item.db, &item.key)) {
             let differing: Vec<KeyAt> = verification.begin_repair(now_ms);
             if differing.is_empty() {
                 return verification.end(VerifyStage::Done, now_ms);
