@@ -78,6 +78,9 @@ pub(crate) enum Command {
         /// Repair the keys that differ, and compare them again.
         #[arg(long)]
         repair: bool,
+        /// End the one under way.
+        #[arg(long, conflicts_with_all = ["sample", "quick", "repair", "detach"])]
+        cancel: bool,
         /// Do not wait for the end.
         #[arg(long)]
         detach: bool,

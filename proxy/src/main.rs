@@ -52,7 +52,8 @@ fn main() -> ExitCode {
         Command::Traffic(args) => cli::traffic::traffic(&args).print(),
         Command::Policy { policy, force, remote } => remote::policy(&remote, policy, force).print(),
         Command::Repair { all, detach, remote } => repair::repair(&remote, all, detach).print(),
-        Command::Verify { sample, quick, repair, detach, remote } => {
+        Command::Verify { cancel: true, remote, .. } => verify::cancel(&remote).print(),
+        Command::Verify { sample, quick, repair, detach, remote, .. } => {
             verify::verify(&remote, Wanted { sample, quick, repair }, detach).print()
         }
         Command::Backfill(args) => cli::backfill::backfill(args).print(),

@@ -108,13 +108,13 @@ impl Step {
     /// What it is called in words.
     fn words(self) -> &'static str {
         match self {
-            Self::Backfill => "a backfill",
-            Self::Synced => "being synced",
-            Self::Left => "the end of a backfill",
+            Self::Backfill => "backfill",
+            Self::Synced => "way to be synced",
+            Self::Left => "end of a backfill",
             Self::Shift => "reads from the target",
             Self::Unshift => "reads from the source alone",
-            Self::CutOver => "a cutover",
-            Self::RollBack => "a rollback",
+            Self::CutOver => "cutover",
+            Self::RollBack => "rollback",
             Self::Complete => "completion",
         }
     }

@@ -144,7 +144,7 @@ pub(super) fn json_lines(errors: &Errors) -> String {
 /// Error keys, for a person.
 pub(super) fn table(errors: &Errors) -> String {
     if errors.error_keys == 0 {
-        return "every key can be copied".to_owned();
+        return "no key keeps failing; `interlay status` says whether copying waits as a whole".to_owned();
     }
     let row = |db: &dyn ToString, attempts: &dyn ToString, key: &str, reason: &str| {
         format!("{:<5}{:<10}{key:<32} {reason}\n", db.to_string(), attempts.to_string())

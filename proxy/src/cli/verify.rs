@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::remote::{Answer, Cause, Outcome, conclude, exchange, in_runtime};
+use super::remote::{Answer, Cause, Outcome, conclude, delete, exchange, in_runtime};
 use super::{Exit, Remote};
 use crate::out;
 use crate::verification::{Counts, DifferingKey, Report, Wanted};
@@ -34,11 +34,16 @@ pub(crate) fn verify(remote: &Remote, wanted: Wanted, detach: bool) -> Outcome {
         tokio::select! {
             ended = wait(remote, begun) => ended,
             _ = tokio::signal::ctrl_c() => {
-                let words = "no longer waiting; the verification goes on by itself (GET /api/v1/verify shows how, DELETE ends it)";
+                let words = "no longer waiting; the verification goes on by itself (`interlay verify --cancel` ends it)";
                 Ok(Outcome::new(Exit::No, Err(words.to_owned())))
             }
         }
     })
+}
+
+/// `interlay verify --cancel`.
+pub(crate) fn cancel(remote: &Remote) -> Outcome {
+    in_runtime(remote, async { conclude(&delete(&remote.admin, VERIFY).await?, remote.json, |report: Report| ending(&report)) })
 }
 
 /// Waits for the end.

@@ -53,6 +53,8 @@ pub(crate) struct Change {
     /// When it was asked for, and when this stage began.
     began: Instant,
     since: Instant,
+    /// When requests began to wait.
+    held_since: Instant,
     overridden: Vec<String>,
     reply: oneshot::Sender<Verdict>,
 }
@@ -171,7 +173,8 @@ impl Plane {
         }
         let overridden = overridden.iter().map(in_words).collect();
         let (stage, now) = (Stage::Waiting, Instant::now());
-        self.change = Some(Change { from: self.pair.policy(), to, phase, force, stage, began: now, since: now, overridden, reply });
+        self.change =
+            Some(Change { from: self.pair.policy(), to, phase, force, stage, began: now, since: now, held_since: now, overridden, reply });
     }
 
     /// What is not met now, and passes by itself.
@@ -233,6 +236,7 @@ impl Plane {
             }
             // Whoever keeps a transaction open for so long is closed.
             Stage::Closing | Stage::Quieting => self.drain(),
+            Stage::Draining if self.pair.leave_dirty_behind() => self.leave_behind(now),
             Stage::Draining => self.pair.stay(),
         }
     }
@@ -247,13 +251,13 @@ impl Plane {
             standing.target_read_percent = 0;
         });
         let Some(change) = &mut self.change else { return };
-        (change.stage, change.since) = (Stage::Draining, Instant::now());
+        (change.stage, change.since, change.held_since) = (Stage::Draining, Instant::now(), Instant::now());
         if let Err(error) = prepared
             && let Some(change) = self.change.take()
         {
             return self.end_gate(change, Err(Refusal(format!("{error}; everything goes on as it was"))));
         }
-        let Err(unmet) = self.pair.set_policy(to, force) else { return };
+        let Err(unmet) = self.pair.change_cleanly(to, force) else { return };
         let Some(mut change) = self.change.take() else { return };
         if unmet.iter().all(|found| found.condition.passes()) && change.began.elapsed() < WAIT {
             // What held a moment ago does not hold now: nobody waits for it to hold again.
@@ -262,6 +266,16 @@ impl Plane {
             return self.wake_those_held();
         }
         self.end_gate(change, Err(refusal(&unmet)));
+    }
+
+    /// A forced change goes on without the keys that could not be copied in time, and says so.
+    fn leave_behind(&mut self, now: Instant) {
+        let dirty = self.pair.dirty().keys() + self.pair.dirty().buckets();
+        let Some(change) = &mut self.change else { return };
+        change.since = now;
+        if dirty > 0 {
+            change.overridden.push(format!("dirty keys: {dirty} could not be copied in time, and their newest values are lost"));
+        }
     }
 
     fn wake_those_held(&mut self) {
@@ -296,7 +310,7 @@ impl Plane {
             self.pair.set_split(split);
             return self.end_gate(change, Err(Refusal(format!("{error}; everything goes on as it was"))));
         }
-        let pause = change.since.elapsed();
+        let pause = change.held_since.elapsed();
         self.last_pause = Some(pause);
         let (policy, authority) = (change.to, self.pair.authority());
         tracing::info!(%policy, %authority, pause_us = pause.as_micros(), "authority changed");

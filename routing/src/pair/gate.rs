@@ -6,7 +6,7 @@
 //! ```
 //!
 //! In: what has to hold, which [`LanePair::conditions`] tells one by one. Out: the other authority, at a moment at which both
-//! sides hold the same (unless forced) and nothing is under way.
+//! sides hold the same and nothing is under way. A forced one may leave dirty keys behind, if they cannot be copied in time.
 
 use super::{Clients, LanePair};
 use crate::backfill::BackfillState;
@@ -14,6 +14,7 @@ use crate::dirty::DirtySet;
 use crate::policy::Policy;
 use crate::repairs::Repairs;
 use crate::side::Side;
+use crate::verify::VerifyStage;
 
 /// Dirty keys that the gate waits for. They are copied while requests are held.
 const DIRTY_MAX: usize = 1000;
@@ -38,6 +39,8 @@ pub enum Condition {
     Trusted,
     /// `best-effort` has forgotten nothing since then.
     Remembered,
+    /// The last verification has found no difference that was not repaired.
+    Verified,
     /// So few keys are dirty that they are copied while requests are held.
     Clean,
     /// No key keeps failing to be copied.
@@ -48,7 +51,7 @@ pub enum Condition {
 
 impl Condition {
     /// Every condition, its name in the API, and whether force overrides it.
-    pub const ALL: [(Self, &'static str, bool); 10] = [
+    pub const ALL: [(Self, &'static str, bool); 11] = [
         (Self::Target, "target", false),
         (Self::Free, "no-other-change", false),
         (Self::SecondaryConnected, "secondary-connected", false),
@@ -56,6 +59,7 @@ impl Condition {
         (Self::Synced, "synced", true),
         (Self::Trusted, "no-restart", true),
         (Self::Remembered, "nothing-forgotten", true),
+        (Self::Verified, "no-known-difference", true),
         (Self::Clean, "few-dirty-keys", true),
         (Self::NoErrorKeys, "no-error-keys", true),
         (Self::Lag, "small-lag", true),
@@ -98,8 +102,10 @@ pub struct Finding {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Change {
     pub(super) policy: Policy,
-    /// Keys that are dirty are not waited for.
+    /// It was forced.
     forced: bool,
+    /// Dirty keys are copied, and waited for.
+    cleans: bool,
 }
 
 impl LanePair {
@@ -132,7 +138,8 @@ impl LanePair {
         let dirty = self.dirty.keys() + self.dirty.buckets() + self.unplaced();
         let errors = self.error_keys().count();
         let lag_ms = self.lag_ms();
-        let unmet = |condition: Condition| match condition {
+        let unmet = |condition: Condition| {
+            match condition {
             Condition::Target => (!self.has_target).then(|| "there is one side only: start with --target".to_owned()),
             Condition::Free => self.is_changing().then(|| "a change of the authority is under way: wait for it".to_owned()),
             Condition::SecondaryConnected => {
@@ -147,12 +154,17 @@ impl LanePair {
             Condition::Synced => (!self.in_sync && !self.suspect)
                 .then(|| "what was there before the mirror began was never copied: `interlay backfill` does that".to_owned()),
             Condition::Trusted => self.suspect.then(|| {
-                "any key may differ until all are copied, because a server has restarted or a backfill is under way: wait for its end"
+                "any key may differ until all are copied, because a server has restarted or a backfill is under way: wait for its end, or, if nothing is copied now, run `interlay repair --all`"
                     .to_owned()
             }),
             Condition::Remembered => self.has_forgotten().then(|| {
                 "best-effort has forgotten failures, so that any key may differ: change the policy and run `interlay backfill`".to_owned()
             }),
+            Condition::Verified => {
+                let verification = self.verification().filter(|verification| *verification.stage() == VerifyStage::Done);
+                let differing = verification.map_or(0, |verification| verification.tally().differing());
+                (differing > 0).then(|| format!("the last verification has found {differing} keys that differ: `interlay verify --repair`"))
+            }
             Condition::Clean => match self.repair_paused_for() {
                 Some(reason) if dirty > 0 => Some(format!("{dirty} keys are dirty, and cannot be copied now: {reason}")),
                 _ => (dirty > DIRTY_MAX)
@@ -166,6 +178,7 @@ impl LanePair {
                 (lag_ms > LAG_MAX_MS)
                     .then(|| format!("the {side} is {lag_ms} ms behind, and {LAG_MAX_MS} ms is the most that is waited for"))
             }
+        }
         };
         Condition::ALL.map(|(condition, ..)| Finding { condition, unmet: unmet(condition) }).into()
     }
@@ -180,6 +193,20 @@ impl LanePair {
     /// The conditions that are not met; with `force`, only those that do not yield to it. Whether every key was copied is not
     /// asked here: whoever changes the policy by name knows.
     pub fn set_policy(&mut self, policy: Policy, force: bool) -> Result<bool, Vec<Finding>> {
+        self.begin_change(policy, force, !force)
+    }
+
+    /// As [`LanePair::set_policy`]; but a forced change copies dirty keys too, until [`LanePair::leave_dirty_behind`], if the side
+    /// in charge is there.
+    ///
+    /// # Errors
+    ///
+    /// As of [`LanePair::set_policy`].
+    pub fn change_cleanly(&mut self, policy: Policy, force: bool) -> Result<bool, Vec<Finding>> {
+        self.begin_change(policy, force, !force || self.lanes[self.authority].is_up())
+    }
+
+    fn begin_change(&mut self, policy: Policy, force: bool, cleans: bool) -> Result<bool, Vec<Finding>> {
         if policy.authority() == self.authority && !self.is_changing() {
             if self.policy == Policy::BestEffort && policy != self.policy && self.has_forgotten() {
                 // What was forgotten is to be found again.
@@ -196,10 +223,18 @@ impl LanePair {
         if !unmet.is_empty() {
             return Err(unmet);
         }
-        self.change = Some(Change { policy, forced: force });
+        self.change = Some(Change { policy, forced: force, cleans });
         self.pump();
         self.change_if_drained();
         Ok(self.change.is_none())
+    }
+
+    /// A forced change waits for dirty keys no longer, only for the lanes. False if the change is not forced.
+    pub fn leave_dirty_behind(&mut self) -> bool {
+        let Some(change) = self.change.as_mut().filter(|change| change.forced && change.cleans) else { return false };
+        change.cleans = false;
+        self.change_if_drained();
+        true
     }
 
     /// Gives up a change of the authority that has not come to pass: everything goes on as it was.
@@ -209,14 +244,14 @@ impl LanePair {
 
     /// Whether the last dirty keys are being copied for a change of the authority.
     pub(super) fn cleans_for_change(&self) -> bool {
-        self.change.is_some_and(|change| !change.forced)
+        self.change.is_some_and(|change| change.cleans)
     }
 
     pub(super) fn change_if_drained(&mut self) {
-        let Some(Change { policy, forced }) = self.change else { return };
+        let Some(Change { policy, forced, cleans }) = self.change else { return };
         let is_empty = Side::BOTH.iter().all(|side| self.lanes[*side].awaiting.is_empty());
         let is_clean = self.dirty.is_settled() && self.unplaced() == 0;
-        if self.held || !is_empty || !(is_clean || forced) {
+        if self.held || !is_empty || !(is_clean || !cleans) {
             return;
         }
         self.change = None;

@@ -74,6 +74,9 @@ pub(crate) const EPOCH_MS: Instant = 1_000_000_000;
 /// What deadlines of a key on both sides may be apart by the time that replies take.
 const APART_MS: Instant = 700;
 
+/// How long requests may be held while the authority changes. Unit: milliseconds.
+const PAUSE_MAX_MS: u64 = 1_000;
+
 /// How long it may take until everything is repaired, once the servers are well again.
 const REPAIRED_WITHIN_MS: Instant = 600_000;
 
@@ -127,6 +130,8 @@ pub(crate) struct Driver {
     sections: VecDeque<Section>,
     /// Keys differ that nobody knows of: somebody has written around the pair.
     planted: bool,
+    /// Since when a change of the authority waits.
+    changing_since: Option<u64>,
     /// What was last seen of a verification.
     verified: Option<(Tally, VerifyStage)>,
     trace: bool,
@@ -177,6 +182,7 @@ impl Driver {
             certain: true,
             sections: VecDeque::new(),
             planted: false,
+            changing_since: None,
             verified: None,
             trace,
             pair,
@@ -211,6 +217,16 @@ impl Driver {
         self.repair()?;
         self.verify()?;
         self.finish()
+    }
+
+    /// A change of the authority is not waited for longer than requests may be held.
+    fn bound_the_pause(&mut self) {
+        let now = self.agenda.now();
+        let since = self.changing_since.filter(|_| self.pair.is_changing()).unwrap_or(now);
+        self.changing_since = self.pair.is_changing().then_some(since);
+        if now >= since + PAUSE_MAX_MS && !self.pair.leave_dirty_behind() {
+            self.pair.stay();
+        }
     }
 
     /// Nothing goes wrong any more, and everything is repaired.
@@ -313,6 +329,7 @@ impl Driver {
             }
             Event::Tick => {
                 self.ticking = false;
+                self.bound_the_pause();
                 self.pair.pump();
             }
         }
