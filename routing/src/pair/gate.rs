@@ -251,7 +251,7 @@ impl LanePair {
         let Some(Change { policy, forced, cleans }) = self.change else { return };
         let is_empty = Side::BOTH.iter().all(|side| self.lanes[*side].awaiting.is_empty());
         let is_clean = self.dirty.is_settled() && self.unplaced() == 0;
-        if self.held || !is_empty || !(is_clean || !cleans) {
+        if self.held || !is_empty || (cleans && !is_clean) {
             return;
         }
         self.change = None;
