@@ -48,7 +48,7 @@ const ACTS: &[(&[&str], Duration)] = {
     const AT_ONCE: Duration = Duration::ZERO;
     const A_WHILE: Duration = Duration::from_secs(2);
     &[
-        (&["backfill"], AT_ONCE),
+        (&["backfill", "--no-auto-limit"], AT_ONCE),
         (&["verify"], AT_ONCE),
         (&["traffic", "10"], A_WHILE),
         (&["traffic", "50"], A_WHILE),

@@ -32,7 +32,7 @@ fn a_whole_move_under_load() {
         pair.source.call(["SET", &format!("before{n}"), "v"]);
     }
     assert_eq!(pair.interlay.cli(&["workflow", "show"]).code, 1, "there is none yet");
-    let load = Load::start(pair.interlay.port(), 4, &Rng::printed(), mix::read_or_write);
+    let load = Load::start(pair.interlay.port(), 1, &Rng::printed(), mix::read_or_write);
     begin(&pair.interlay);
     assert_eq!(pair.interlay.cli(&["workflow", "start"]).code, 1, "one at a time");
     waits_at(&pair.interlay, "review");
