@@ -62,6 +62,9 @@ const ACTS: &[(&[&str], Duration)] = {
     ]
 };
 
+/// How often a comparison under load is made again.
+const VERIFY_AGAIN: usize = 2;
+
 /// How long the load goes on before the first act.
 const WARM_UP: Duration = Duration::from_secs(2);
 
@@ -185,7 +188,15 @@ async fn watch(stage: &mut Stage, writers: &Writers) -> Result<u64, DemoError> {
     let mut line = Line::default();
     let mut lag_max = load_for(WARM_UP, stage, writers, &mut line).await?;
     for (args, hold) in ACTS {
-        let answer = stage.operate(args).await?;
+        let mut answer = stage.operate(args).await;
+        for _ in 0..VERIFY_AGAIN {
+            // Keys that are always in use may stay dirty for longer than a comparison waits: what differs would differ again.
+            if answer.is_ok() || args.first() != Some(&"verify") {
+                break;
+            }
+            answer = stage.operate(args).await;
+        }
+        let answer = answer?;
         line.interrupt(format_args!("$ interlay {}\n{}", args.join(" "), answer.trim_end()));
         lag_max = lag_max.max(load_for(*hold, stage, writers, &mut line).await?);
     }

@@ -14,7 +14,7 @@ use super::connection::{Connection, encode};
 use super::load::{self, Dice};
 
 /// Clients at once.
-pub(super) const CLIENTS: u64 = 16;
+pub(super) const CLIENTS: u64 = 6;
 
 /// Databases that the clients are spread over.
 const DBS: u64 = 4;
