@@ -200,6 +200,39 @@ fn conditions_are_told_one_by_one_and_force_names_what_it_overrides() {
     assert_eq!(pair.interlay.conn().call(["GET", "before"]), b"$-1\r\n");
 }
 
+/// A script that sets its key to its argument: its key is dirty until it is copied.
+const SETS: &str = "return redis.call('SET', KEYS[1], ARGV[1])";
+
+#[test]
+fn a_forced_change_copies_dirty_keys_and_names_those_that_it_cannot() {
+    let pair = Pair::with_args("source-authoritative", &["--max-pause-ms", "3000"]);
+    sync(&pair);
+    let mut conn = pair.interlay.conn();
+    let force = |what: &str| {
+        let forced = pair.interlay.put(&format!("/api/v1/{what}"), &json!({"force": true}));
+        assert_eq!(forced.code, 200, "{what}: {forced:?}");
+        forced.json()["overridden"].to_string()
+    };
+    pair.refuse_copies();
+    for n in 0..50 {
+        assert_eq!(conn.call(["EVAL", SETS, "1", &format!("k{n}"), "newest"]), b"+OK\r\n");
+    }
+    eventually("none can be copied", || pair.interlay.number("counters.repairs_failed") >= 50);
+    assert_eq!(pair.target.call(["ACL", "SETUSER", "default", "+restore"]), b"+OK\r\n");
+    let overridden = force("cutover");
+    assert!(!overridden.contains("could not be copied in time"), "{overridden}");
+    for n in 0..50 {
+        assert_eq!(conn.call(["GET", &format!("k{n}")]), b"$6\r\nnewest\r\n");
+    }
+    pair.assert_equal();
+
+    assert_eq!(pair.source.call(["ACL", "SETUSER", "default", "-restore"]), b"+OK\r\n");
+    assert_eq!(conn.call(["EVAL", SETS, "1", "left", "behind"]), b"+OK\r\n");
+    let overridden = force("rollback");
+    assert!(overridden.contains("dirty keys: 1 could not be copied in time"), "{overridden}");
+    assert_eq!(conn.call(["GET", "left"]), b"$-1\r\n");
+}
+
 #[test]
 fn target_that_dies_after_the_cutover_is_left_by_force() {
     let mut pair = Pair::with_warnings("source-authoritative", &[]);
