@@ -138,8 +138,7 @@ impl LanePair {
         let dirty = self.dirty.keys() + self.dirty.buckets() + self.unplaced();
         let errors = self.error_keys().count();
         let lag_ms = self.lag_ms();
-        let unmet = |condition: Condition| {
-            match condition {
+        let unmet = |condition: Condition| match condition {
             Condition::Target => (!self.has_target).then(|| "there is one side only: start with --target".to_owned()),
             Condition::Free => self.is_changing().then(|| "a change of the authority is under way: wait for it".to_owned()),
             Condition::SecondaryConnected => {
@@ -154,8 +153,8 @@ impl LanePair {
             Condition::Synced => (!self.in_sync && !self.suspect)
                 .then(|| "what was there before the mirror began was never copied: `interlay backfill` does that".to_owned()),
             Condition::Trusted => self.suspect.then(|| {
-                "any key may differ until all are copied, because a server has restarted or a backfill is under way: wait for its end, or, if nothing is copied now, run `interlay repair --all`"
-                    .to_owned()
+                let why = "any key may differ until all are copied, because a server has restarted or a backfill is under way";
+                format!("{why}: wait for its end, or, if nothing is copied now, run `interlay repair --all`")
             }),
             Condition::Remembered => self.has_forgotten().then(|| {
                 "best-effort has forgotten failures, so that any key may differ: change the policy and run `interlay backfill`".to_owned()
@@ -178,7 +177,6 @@ impl LanePair {
                 (lag_ms > LAG_MAX_MS)
                     .then(|| format!("the {side} is {lag_ms} ms behind, and {LAG_MAX_MS} ms is the most that is waited for"))
             }
-        }
         };
         Condition::ALL.map(|(condition, ..)| Finding { condition, unmet: unmet(condition) }).into()
     }
