@@ -8,12 +8,11 @@
 //! replaced as a whole and on disk before it counts.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
 use std::hash::{BuildHasher, RandomState};
-use std::io::{self, ErrorKind, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, ErrorKind};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use interlay_migration::check::{self, Acknowledged, Acknowledgements, Finding, Report};
 use interlay_migration::{Ask, AskError, Request};
@@ -22,6 +21,7 @@ use interlay_routing::BySide;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::dial::{Connection, DialError, Dialer};
+use crate::kept::{self, unix_ms};
 use crate::test_run::{self, TestRuns};
 
 /// The file of the state directory that holds what is acknowledged.
@@ -87,12 +87,6 @@ impl Checks {
     pub(crate) fn last(&self) -> Option<Report> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
-
-    /// Blocking findings of the last report that nobody has acknowledged; none if there was no check since the start.
-    #[allow(dead_code, reason = "the gate of the workflow that is to come")]
-    pub(crate) fn unacknowledged(&self) -> Option<usize> {
-        self.last().map(|report| report.blocking)
-    }
 }
 
 /// Makes the checks that are asked for.
@@ -109,7 +103,7 @@ pub(crate) struct Desk {
 pub(crate) fn desk(dialers: BySide<Option<Dialer>>, state_dir: Option<PathBuf>) -> (Checks, Desk) {
     let (orders_tx, orders_rx) = mpsc::channel(ORDERS_MAX);
     let last = Last::default();
-    let acknowledgements = state_dir.as_deref().map(read_kept).unwrap_or_default();
+    let acknowledgements = state_dir.as_deref().and_then(|dir| kept::read(dir, FILE)).unwrap_or_default();
     let (test_runs, desk) = test_run::desk(dialers.clone());
     let checks = Checks { orders_tx, last: Arc::clone(&last), test_runs };
     (checks, Desk { dialers, orders_rx, last, acknowledgements, state_dir, test_runs: Some(desk) })
@@ -138,7 +132,7 @@ impl Desk {
         if !notes.is_empty() {
             let next = acknowledge(&self.acknowledgements, notes)?;
             if let Some(dir) = &self.state_dir {
-                write_kept(dir, &next).map_err(CheckError::Unkept)?;
+                kept::write(dir, FILE, &next).map_err(CheckError::Unkept)?;
             }
             self.acknowledgements = next;
         }
@@ -212,35 +206,6 @@ impl Ask for Asker {
         let lost = |why: String| AskError(format!("connection lost: {why}"));
         asked.map_err(|_| lost(format!("no reply within {} s", ANSWER_WAIT.as_secs())))?.map_err(|error| lost(error.to_string()))
     }
-}
-
-fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// What an earlier process has kept. What cannot be read is as good as not acknowledged: the findings block again.
-fn read_kept(dir: &Path) -> Acknowledgements {
-    let file = dir.join(FILE);
-    let kept = match fs::read(&file) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Acknowledgements::default(),
-        Err(error) => Err(error),
-        Ok(text) => serde_json::from_slice(&text).map_err(io::Error::from),
-    };
-    kept.unwrap_or_else(|error| {
-        tracing::warn!(file = %file.display(), %error, "what was acknowledged cannot be read: nothing is");
-        Acknowledgements::default()
-    })
-}
-
-/// Replaces the file, on disk.
-fn write_kept(dir: &Path, acknowledgements: &Acknowledgements) -> io::Result<()> {
-    let (file, unfinished) = (dir.join(FILE), dir.join(FILE).with_added_extension("new"));
-    let mut new = File::create(&unfinished)?;
-    new.write_all(&serde_json::to_vec_pretty(acknowledgements)?)?;
-    new.sync_all()?;
-    fs::rename(&unfinished, &file)?;
-    File::open(dir)?.sync_all()
 }
 
 #[cfg(test)]

@@ -8,9 +8,10 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
+
+use crate::kept::unix_ms;
 
 /// The file in the state directory.
 const FILE: &str = "events.jsonl";
@@ -99,9 +100,8 @@ impl Events {
 
     /// Notes what `who` has brought about.
     pub(crate) fn note_of(&self, kind: Kind, who: Option<String>, text: impl Into<String>) {
-        let at_unix_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let event = Event { seq: log.next, at_unix_ms: u64::try_from(at_unix_ms).unwrap_or(u64::MAX), kind, who, text: text.into() };
+        let event = Event { seq: log.next, at_unix_ms: unix_ms(), kind, who, text: text.into() };
         log.next += 1;
         if let Some((path, file)) = &mut log.file
             && let Err(error) = serde_json::to_string(&event).map_err(io::Error::other).and_then(|line| writeln!(file, "{line}"))

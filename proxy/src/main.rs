@@ -16,6 +16,7 @@ mod demo;
 mod dial;
 mod endpoint;
 mod events;
+mod kept;
 mod lane;
 mod logging;
 mod metrics;
@@ -26,7 +27,6 @@ mod roster;
 mod serve;
 mod session;
 mod socket;
-#[allow(dead_code, reason = "not wired to `serve` yet")]
 mod state;
 mod status;
 mod test_run;

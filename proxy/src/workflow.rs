@@ -4,11 +4,10 @@
 //! single commands give. The run is kept in the state directory as `workflow.json`, replaced as a whole after each change
 //! and before anything acts on it, so that the next process goes on with it.
 
-use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use interlay_migration::workflow::{Action, Facts, NotNow, Run, Setup, Step, Word};
 use interlay_routing::{BackfillState, Conflict, Policy, VerifyOptions};
@@ -18,6 +17,7 @@ use crate::backfill;
 use crate::check::Checks;
 use crate::control::{Control, ControlError};
 use crate::events::{Events, Kind};
+use crate::kept::{self, unix_ms};
 use crate::plane::BackfillChange;
 use crate::traffic::{self, Plans};
 
@@ -91,7 +91,7 @@ impl Desk {
     /// Puts another state of the run in force, on disk first.
     fn put(&mut self, run: Run) -> Result<(), WorkflowError> {
         if let Some(dir) = self.state_dir.as_deref().filter(|_| self.run.as_ref() != Some(&run)) {
-            write_kept(dir, &run).map_err(WorkflowError::Unkept)?;
+            kept::write(dir, FILE, &run).map_err(WorkflowError::Unkept)?;
         }
         self.run = Some(run);
         Ok(())
@@ -101,7 +101,7 @@ impl Desk {
 impl Workflow {
     /// Goes on with the run in the state directory, if there is one.
     pub(crate) fn new(control: Control, checks: Checks, plans: Plans, events: Arc<Events>, state_dir: Option<PathBuf>) -> Self {
-        let run = state_dir.as_deref().and_then(read_kept);
+        let run = state_dir.as_deref().and_then(|dir| kept::read(dir, FILE));
         Self { desk: Arc::new(Mutex::new(Desk { run, state_dir })), turn: Arc::default(), control, checks, plans, events }
     }
 
@@ -261,30 +261,4 @@ impl Workflow {
 /// When the run was begun.
 fn begun_ms(run: &Run) -> u64 {
     run.entries.first().map_or(0, |entry| entry.at_unix_ms)
-}
-
-fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// What an earlier process has kept. What cannot be read is no run; the interlay itself is as it was.
-fn read_kept(dir: &Path) -> Option<Run> {
-    let file = dir.join(FILE);
-    let kept = match fs::read(&file) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return None,
-        Err(error) => Err(error),
-        Ok(text) => serde_json::from_slice(&text).map_err(io::Error::from),
-    };
-    kept.inspect_err(|error| tracing::warn!(file = %file.display(), %error, "the workflow's run cannot be read: there is none")).ok()
-}
-
-/// Replaces the file, on disk.
-fn write_kept(dir: &Path, run: &Run) -> io::Result<()> {
-    let (file, unfinished) = (dir.join(FILE), dir.join(FILE).with_added_extension("new"));
-    let mut new = File::create(&unfinished)?;
-    new.write_all(&serde_json::to_vec_pretty(run)?)?;
-    new.sync_all()?;
-    fs::rename(&unfinished, &file)?;
-    File::open(dir)?.sync_all()
 }
