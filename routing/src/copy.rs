@@ -175,7 +175,7 @@ pub fn refusal(exec_reply: &[u8]) -> Option<String> {
 
 /// The first reply, if it says that there is a key of the type that was read.
 fn held(replies: &[u8]) -> Result<Value<'_>, CopyError> {
-    let value = Values(replies).expect("a reply")?;
+    let value = Values(replies).needed("a reply")?;
     match value {
         Value::Nil => Err(CopyError::Changed),
         Value::Many(values) if values.is_empty() => Err(CopyError::Changed),
@@ -205,10 +205,10 @@ fn pairs<'a>(mut values: Values<'a>) -> impl Iterator<Item = Result<[&'a [u8]; 2
         let first = values.next()?;
         let mut pair = |mut rest: Value<'a>| {
             if let Value::Many(mut inner) = rest {
-                rest = inner.expect("a member")?;
-                return Ok([rest.text()?, inner.expect("its score")?.text()?]);
+                rest = inner.needed("a member")?;
+                return Ok([rest.text()?, inner.needed("its score")?.text()?]);
             }
-            Ok([rest.text()?, values.expect("a value")?.text()?])
+            Ok([rest.text()?, values.needed("a value")?.text()?])
         };
         Some(pair(first))
     })

@@ -158,7 +158,7 @@ fn id(request: Request<'_>, reply: &[u8], untrimmed: bool, out: &mut Substitute)
             .for_each(|(index, given)| arg(if index == at { id } else { given }));
         Some(())
     })?;
-    out.expect(reply);
+    out.answered_by(reply);
     Some(())
 }
 
@@ -166,7 +166,7 @@ fn id(request: Request<'_>, reply: &[u8], untrimmed: bool, out: &mut Substitute)
 fn float(request: Request<'_>, reply: &[u8], out: &mut Substitute) -> Option<()> {
     let (key, value) = (request.arg(1)?, bulk(reply)?);
     out.request(|arg| each(arg, [&b"SET"[..], key, value, b"KEEPTTL"]))?;
-    out.expect(b"+OK\r\n");
+    out.answered_by(b"+OK\r\n");
     Some(())
 }
 

@@ -125,7 +125,7 @@ impl Position {
         requests: &mut Requests<'_>,
     ) -> Result<Option<Self>, CopyError> {
         let mut values = Values(replies);
-        let first = values.expect("a piece of the key")?;
+        let first = values.needed("a piece of the key")?;
         // Nothing at all: behind the end, or the key is gone.
         let found = match held(replies) {
             Err(CopyError::Changed) if !matches!(first, Value::Error(_)) => false,
@@ -191,8 +191,8 @@ fn scanned<'a>(
     mut reply: Values<'a>,
     write: impl FnOnce(Values<'a>) -> Result<(), CopyError>,
 ) -> Result<Option<u64>, CopyError> {
-    let next = reply.expect("a cursor")?.number()?;
-    let found = reply.expect("what a scan finds")?.many()?;
+    let next = reply.needed("a cursor")?.number()?;
+    let found = reply.needed("what a scan finds")?.many()?;
     // Of a sparse table the first scan may find nothing, and goes on; only that of no key is over as well.
     if cursor == 0 && next == 0 && found.is_empty() {
         return Err(CopyError::Changed);

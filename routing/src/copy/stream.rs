@@ -107,15 +107,15 @@ fn remove(key: &[u8], entries: Values<'_>, deleted: &BTreeSet<StreamId>, request
 
 /// The id of an entry, or of what is pending.
 fn entry_id(entry: Value<'_>) -> Result<StreamId, CopyError> {
-    StreamId::of(entry.many()?.expect("an id")?)
+    StreamId::of(entry.many()?.needed("an id")?)
 }
 
 /// Adds an entry of XRANGE or XINFO; its id.
 pub(super) fn add(key: &[u8], entry: Value<'_>, requests: &mut Requests<'_>) -> Result<StreamId, CopyError> {
     let mut parts = entry.many()?;
-    let id = parts.expect("an id")?;
+    let id = parts.needed("an id")?;
     let mut args: Vec<&[u8]> = vec![b"XADD", key, id.text()?];
-    for field in parts.expect("fields")?.many()? {
+    for field in parts.needed("fields")?.many()? {
         args.push(field.text()?);
     }
     requests.send(&args);
@@ -170,10 +170,10 @@ impl<'a> Pending<'a> {
     fn of(value: Value<'a>) -> Result<Self, CopyError> {
         let mut parts = value.many()?;
         Ok(Self {
-            id: parts.expect("an id")?.text()?,
-            consumer: parts.expect("a consumer")?.text()?,
-            delivered_ms: parts.expect("a time")?.number()?,
-            deliveries: parts.expect("a number of deliveries")?.text()?,
+            id: parts.needed("an id")?.text()?,
+            consumer: parts.needed("a consumer")?.text()?,
+            delivered_ms: parts.needed("a time")?.number()?,
+            deliveries: parts.needed("a number of deliveries")?.text()?,
         })
     }
 }

@@ -53,7 +53,7 @@ impl<'a> Values<'a> {
     }
 
     /// The next one, which has to be there.
-    pub(crate) fn expect(&mut self, expected: &'static str) -> Result<Value<'a>, CopyError> {
+    pub(crate) fn needed(&mut self, expected: &'static str) -> Result<Value<'a>, CopyError> {
         self.next().ok_or_else(|| CopyError::Unexpected { expected, found: "nothing".to_owned() })
     }
 

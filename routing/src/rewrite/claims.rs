@@ -24,7 +24,7 @@ pub(super) fn claim(request: Request<'_>, reply: &[u8], now_ms: Option<u64>, out
             items(reply)?.try_for_each(|entry| id_of(entry).map(&mut *arg))?;
             rest(request, options, true, now_ms, arg)
         })?;
-        out.expect(reply);
+        out.answered_by(reply);
     }
     // The reply names ids in the request's order.
     let left = |arg: Arg<'_>| {
@@ -45,7 +45,7 @@ pub(super) fn claim(request: Request<'_>, reply: &[u8], now_ms: Option<u64>, out
             left(&mut *arg)?;
             rest(request, options, false, now_ms, arg)
         })?;
-        out.expect(b"*0\r\n");
+        out.answered_by(b"*0\r\n");
     }
     Some(())
 }
@@ -72,7 +72,7 @@ pub(super) fn auto_claim(request: Request<'_>, reply: &[u8], out: &mut Substitut
         }
         Some(())
     })?;
-    out.expect(claimed);
+    out.answered_by(claimed);
     Some(())
 }
 

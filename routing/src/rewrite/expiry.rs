@@ -19,14 +19,14 @@ pub(super) fn ttl(request: Request<'_>, reply: &[u8], unit: Unit, now_ms: u64, o
             out.request(|arg| each(arg, [b"PEXPIREAT", key, deadline.bytes()]))?;
         }
     }
-    out.expect(reply);
+    out.answered_by(reply);
     Some(())
 }
 
 /// EXPIREAT and PEXPIREAT key deadline condition, carried out.
 pub(super) fn deadline(request: Request<'_>, reply: &[u8], out: &mut Substitute) -> Option<()> {
     out.request(|arg| each(arg, request.args().take(3)))?;
-    out.expect(reply);
+    out.answered_by(reply);
     Some(())
 }
 
@@ -35,7 +35,7 @@ pub(super) fn set_with_ttl(request: Request<'_>, unit: Unit, now_ms: u64, out: &
     let (key, value) = (request.arg(1)?, request.arg(3)?);
     let deadline = unit.deadline(request.arg(2)?, now_ms)?;
     out.request(|arg| each(arg, [&b"SET"[..], key, value, b"PXAT", deadline.bytes()]))?;
-    out.expect(b"+OK\r\n");
+    out.answered_by(b"+OK\r\n");
     Some(())
 }
 
@@ -50,7 +50,7 @@ pub(super) fn restore(request: Request<'_>, reply: &[u8], now_ms: u64, out: &mut
         }
         Some(())
     })?;
-    out.expect(reply);
+    out.answered_by(reply);
     Some(())
 }
 
@@ -83,7 +83,7 @@ pub(super) fn has_set(request: Request<'_>, reply: &[u8]) -> Option<bool> {
 /// A request with options from argument `from` on, carried out: its reply is the same without conditions.
 pub(super) fn options(request: Request<'_>, from: usize, reply: &[u8], now_ms: Option<u64>, out: &mut Substitute) -> Option<()> {
     out.request(|arg| without_conditions(request, from, now_ms, arg))?;
-    out.expect(reply);
+    out.answered_by(reply);
     Some(())
 }
 

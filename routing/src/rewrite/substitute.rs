@@ -38,7 +38,7 @@ impl Substitute {
     }
 
     /// The last request's reply.
-    pub(super) fn expect(&mut self, reply: &[u8]) {
+    pub(super) fn answered_by(&mut self, reply: &[u8]) {
         self.expected.extend_from_slice(reply);
     }
 

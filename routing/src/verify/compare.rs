@@ -23,7 +23,7 @@ impl Contents {
     /// What the replies to the reads of a key of `kind` say; of streams the counters too, if both servers have them. None if there
     /// is no such key.
     pub(crate) fn of(kind: Kind, replies: &[u8], counters: bool) -> Result<Option<Self>, CopyError> {
-        let value = Values(replies).expect("what a key holds")?;
+        let value = Values(replies).needed("what a key holds")?;
         Ok(match (kind, value) {
             (_, Value::Nil) => None,
             (_, Value::Error(text)) if text == b"ERR no such key" => None,
@@ -66,7 +66,7 @@ pub(crate) enum Piece {
 /// What the replies to the read of a piece say, and where the next one begins; none behind the last one.
 pub(crate) fn piece(at: Position, count: u32, replies: &[u8], counters: bool) -> Result<(Piece, Option<Position>), CopyError> {
     let mut values = Values(replies);
-    let first = values.expect("a piece of the key")?;
+    let first = values.needed("a piece of the key")?;
     let full = |read: usize| read as u64 >= u64::from(count);
     Ok(match at {
         Position::String(at) => {
@@ -107,7 +107,7 @@ pub(crate) fn piece(at: Position, count: u32, replies: &[u8], counters: bool) ->
         }
         Position::Groups(after, listed) => {
             let (print, _, last) = entries(Print::default(), first.many()?, after)?;
-            let info = values.expect("what the stream is")?.many()?;
+            let info = values.needed("what the stream is")?.many()?;
             let mut most = 0;
             for group in info.field("groups")?.many()? {
                 most = most.max(group.many()?.field("pel-count")?.number()?);
@@ -122,7 +122,7 @@ pub(crate) fn piece(at: Position, count: u32, replies: &[u8], counters: bool) ->
 
 /// What the other side has of an element of a hash, set or sorted set, by its reply; none if it does not have it.
 pub(crate) fn element(kind: Kind, reply: &[u8]) -> Result<Option<u128>, CopyError> {
-    Ok(match (kind, Values(reply).expect("an element")?) {
+    Ok(match (kind, Values(reply).needed("an element")?) {
         (_, Value::Nil) => None,
         (Kind::Set, value) => (value.text()? == b"1").then_some(MEMBER),
         (kind, value) => Some(of_element(kind == Kind::Zset, value.text()?)),
@@ -145,8 +145,8 @@ fn of_element(is_score: bool, value: &[u8]) -> u128 {
 
 fn scanned(reply: Value<'_>) -> Result<(Option<u64>, Values<'_>), CopyError> {
     let mut reply = reply.many()?;
-    let next = reply.expect("a cursor")?.number()?;
-    Ok(((next > 0).then_some(next), reply.expect("what a scan finds")?.many()?))
+    let next = reply.needed("a cursor")?.number()?;
+    Ok(((next > 0).then_some(next), reply.needed("what a scan finds")?.many()?))
 }
 
 /// The print of entries, how many they are, and the last one's id.
@@ -154,10 +154,10 @@ fn entries(mut print: Print, entries: Values<'_>, after: StreamId) -> Result<(Pr
     let (mut read, mut last) = (0, after);
     for entry in entries {
         let mut parts = entry.many()?;
-        let id = parts.expect("an id")?;
+        let id = parts.needed("an id")?;
         last = StreamId::of(id)?;
         print = print.text(id.text()?).number(u64::MAX);
-        for field in parts.expect("fields")?.many()? {
+        for field in parts.needed("fields")?.many()? {
             print = print.text(field.text()?);
         }
         read += 1;
@@ -181,9 +181,9 @@ fn pairs<'a>(mut values: Values<'a>) -> impl Iterator<Item = Result<[&'a [u8]; 2
         let first = values.next()?;
         let mut pair = |first: Value<'a>| {
             if let Value::Many(mut inner) = first {
-                return Ok([inner.expect("a member")?.text()?, inner.expect("its score")?.text()?]);
+                return Ok([inner.needed("a member")?.text()?, inner.needed("its score")?.text()?]);
             }
-            Ok([first.text()?, values.expect("a value")?.text()?])
+            Ok([first.text()?, values.needed("a value")?.text()?])
         };
         Some(pair(first))
     })
@@ -210,9 +210,9 @@ fn stream(info: Values<'_>, counters: bool) -> Result<Contents, CopyError> {
         print = print.number(u64::MAX);
         for pending in group.field("pending")?.many()? {
             let mut parts = pending.many()?;
-            print = print.text(parts.expect("an id")?.text()?).text(parts.expect("a consumer")?.text()?);
-            parts.expect("a time")?;
-            print = print.text(parts.expect("a number of deliveries")?.text()?);
+            print = print.text(parts.needed("an id")?.text()?).text(parts.needed("a consumer")?.text()?);
+            parts.needed("a time")?;
+            print = print.text(parts.needed("a number of deliveries")?.text()?);
         }
         print = print.number(u64::MAX);
     }
