@@ -50,6 +50,11 @@ impl Tokens {
         self.there >= 1.0
     }
 
+    /// How many there were when that was asked last.
+    fn whole(&self) -> usize {
+        if self.per_s == 0 { usize::MAX } else { self.there as usize }
+    }
+
     fn take(&mut self, tokens: u64) {
         if self.per_s > 0 {
             self.there -= tokens as f64;
@@ -67,6 +72,7 @@ pub(crate) struct Pace {
     key_tokens: Tokens,
     byte_tokens: Tokens,
     under_way: usize,
+    in_batches: usize,
     bytes: u64,
     floor_ms: u64,
     floor_since_ms: u64,
@@ -83,6 +89,7 @@ impl Pace {
             key_tokens: Tokens::default(),
             byte_tokens: Tokens::default(),
             under_way: 0,
+            in_batches: 0,
             bytes: 0,
             floor_ms: u64::MAX,
             floor_since_ms: 0,
@@ -115,6 +122,34 @@ impl Pace {
     /// Whether the value of one of those under way, which takes so many bytes, may be asked for.
     pub(crate) fn has_room_for(&self, bytes: u64) -> bool {
         self.bytes == 0 || self.bytes.saturating_add(bytes) <= self.bytes_max
+    }
+
+    /// How many keys the next batch may have, of `wanted` ones. Batches have as much room as other copies, so that neither keep the
+    /// others waiting.
+    pub(crate) fn batch(&mut self, wanted: usize, now_ms: u64) -> usize {
+        let most = if self.greedy { GREEDY_KEYS } else { self.keys } as usize;
+        let tokens = if self.may_begin(now_ms) { self.key_tokens.whole() } else { 0 };
+        let keys = most.saturating_sub(self.in_batches).min(tokens).min(wanted);
+        // Rather a full one a little later, if there is one to wait for.
+        if keys == wanted || self.in_batches == 0 { keys } else { 0 }
+    }
+
+    /// A batch of so many keys has begun, whose values may have so many bytes each.
+    pub(crate) fn batch_began(&mut self, keys: usize, bytes_each: u64) {
+        self.in_batches += keys;
+        self.key_tokens.take(keys as u64);
+        self.bytes += keys as u64 * bytes_each;
+    }
+
+    /// A batch has turned out to have so many bytes.
+    pub(crate) fn batch_read(&mut self, bytes: u64) {
+        self.byte_tokens.take(bytes);
+    }
+
+    /// So many keys of batches are done with.
+    pub(crate) fn batch_ended(&mut self, keys: usize, bytes_each: u64) {
+        self.in_batches = self.in_batches.saturating_sub(keys);
+        self.answered_in_part(keys as u64 * bytes_each);
     }
 
     /// A copy has begun.
@@ -204,6 +239,19 @@ mod tests {
         pace.limit(BackfillLimits::default(), 0);
         pace.ended(0);
         assert!(!pace.has_room());
+    }
+
+    #[test]
+    fn batches_are_full_or_alone_and_have_room_of_their_own() {
+        let mut pace = Pace::new(1 << 20);
+        (0..16).for_each(|_| pace.began());
+        assert_eq!((pace.has_room(), pace.batch(10, 0)), (false, 10));
+        pace.batch_began(10, 1000);
+        assert_eq!((pace.batch(10, 0), pace.batch(6, 0)), (0, 6), "of 16 keys");
+        pace.batch_ended(10, 1000);
+        assert_eq!(pace.batch(64, 0), 16);
+        pace.limit(BackfillLimits { keys_per_s: 100, ..BackfillLimits::default() }, 0);
+        assert_eq!((pace.batch(64, 0), pace.batch(64, 50)), (0, 5));
     }
 
     #[test]

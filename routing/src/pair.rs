@@ -12,6 +12,7 @@
 //! it is not read on the secondary.
 
 mod backfilling;
+mod batches;
 mod copies;
 mod follow;
 mod functions;
@@ -583,6 +584,7 @@ impl LanePair {
         self.dirty.has_databases(abilities.databases);
         self.time_due_ms = 0;
         self.repairs.by_type = false;
+        self.repairs.in_batches = true;
         self.repairs.connections += 1;
     }
 

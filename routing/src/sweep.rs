@@ -13,6 +13,7 @@
 //! key, hence where it was made since; so a write that leaves nothing of what was there, or whose reply tells that there was
 //! something, needs no note: the key is the same on both sides behind it, or dirty.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use interlay_resp::Request;
@@ -56,6 +57,15 @@ pub(crate) struct Sweep {
     pub(crate) cursor: Vec<u8>,
     /// A reply is awaited.
     pub(crate) asked: bool,
+    /// Strings among the keys that were found last, and their database: they are copied in batches.
+    pub(crate) strings: VecDeque<Box<[u8]>>,
+    pub(crate) strings_db: u32,
+    /// Scans whose strings are not all copied, by number: where each has begun, and how many strings there are still.
+    unfinished: VecDeque<(u32, Place, usize)>,
+    /// The number of the last of them.
+    pub(crate) scan: u32,
+    /// Every key is named, or on its way in a batch.
+    pub(crate) over: bool,
     /// The secondary's keys of which the authority is being asked.
     pub(crate) strangers: Vec<Box<[u8]>>,
     /// Buckets of keys that were written since it began without getting dirty, in a sweep of everything.
@@ -79,6 +89,11 @@ impl Sweep {
             db: 0,
             cursor: b"0".to_vec(),
             asked: false,
+            strings: VecDeque::new(),
+            strings_db: 0,
+            unfinished: VecDeque::new(),
+            scan: 0,
+            over: false,
             strangers: Vec::new(),
             written: Buckets::default(),
             then: Vec::new(),
@@ -106,10 +121,57 @@ impl Sweep {
         self
     }
 
-    /// How far it has come; none where it cannot be gone on with.
+    /// From where it can be gone on with: all that was found before is marked or copied. None if it cannot be.
     pub(crate) fn place(&self) -> Option<Place> {
-        let strangers = self.half == Half::Secondary;
-        (self.everything && self.half != Half::Own).then(|| Place { strangers, db: self.db, cursor: self.cursor.clone() })
+        let unfinished = self.unfinished.front().map(|(_, place, _)| place.clone());
+        (self.everything && self.half != Half::Own).then(|| unfinished.unwrap_or_else(|| self.here()))
+    }
+
+    fn here(&self) -> Place {
+        Place { strangers: self.half == Half::Secondary, db: self.db, cursor: self.cursor.clone() }
+    }
+
+    /// The scan that began where it is now has found these strings.
+    pub(crate) fn found_strings(&mut self, strings: Vec<&[u8]>) {
+        if strings.is_empty() {
+            return;
+        }
+        self.scan = self.scan.wrapping_add(1);
+        self.unfinished.push_back((self.scan, self.here(), strings.len()));
+        self.strings_db = self.db;
+        self.strings.extend(strings.into_iter().map(Box::from));
+    }
+
+    /// So many strings of a scan are copied, or marked.
+    pub(crate) fn finished(&mut self, scan: u32, strings: usize) {
+        if let Some((.., left)) = self.unfinished.iter_mut().find(|(number, ..)| *number == scan) {
+            *left = left.saturating_sub(strings);
+        }
+        while self.unfinished.pop_front_if(|(.., left)| *left == 0).is_some() {}
+    }
+
+    /// Whether strings are waiting or on their way.
+    pub(crate) fn has_strings(&self) -> bool {
+        !self.unfinished.is_empty()
+    }
+
+    /// Whether the strings among the keys that it finds now are told apart, to be copied in batches.
+    pub(crate) fn tells_strings(&self) -> bool {
+        let chosen = self.chosen.as_ref();
+        let replaces = chosen.is_none_or(|options| options.conflict == Conflict::Replace && options.kind.is_none());
+        self.everything && self.half == Half::Authority && replaces
+    }
+
+    /// The secondary has not had any key since it began: none of it is of interest.
+    pub(crate) fn knows_no_strangers(&mut self) {
+        if self.half == Half::Authority {
+            self.strangers_go = false;
+        }
+    }
+
+    /// Whether keys that only the secondary has are of interest.
+    pub(crate) fn wants_strangers(&self) -> bool {
+        self.strangers_go
     }
 
     /// Whether keys of the database that it is about are wanted.
@@ -117,15 +179,19 @@ impl Sweep {
         self.chosen.as_ref().is_none_or(|options| options.dbs.is_empty() || options.dbs.contains(&self.db))
     }
 
-    /// Appends the request for the next keys.
-    pub(crate) fn ask(&self, is_greedy: bool, out: &mut Vec<u8>) {
+    /// Appends the request for the next keys; and with `strings` another one, for the strings among them.
+    pub(crate) fn ask(&self, is_greedy: bool, strings: bool, out: &mut Vec<u8>) {
         let count = if is_greedy && self.half == Half::Secondary { GREEDY_COUNT } else { COUNT };
         let mut args: Vec<&[u8]> = vec![b"SCAN", &self.cursor, b"COUNT", count.as_bytes()];
         if let Some(options) = &self.chosen {
             options.pattern.iter().for_each(|pattern| args.extend([&b"MATCH"[..], pattern]));
             options.kind.iter().for_each(|kind| args.extend([&b"TYPE"[..], kind.as_bytes()]));
         }
-        interlay_resp::encode_request(args, out);
+        interlay_resp::encode_request(&args, out);
+        if strings {
+            args.extend([&b"TYPE"[..], b"string"]);
+            interlay_resp::encode_request(&args, out);
+        }
     }
 
     /// A write goes onto the secondary's lane without making its keys dirty.
@@ -203,12 +269,28 @@ mod tests {
         assert_eq!((sweep.half, sweep.db), (Half::Authority, 0));
         assert!(sweep.advance(b"77"));
         let mut asked = Vec::new();
-        sweep.ask(true, &mut asked);
+        sweep.ask(true, false, &mut asked);
         let words: Vec<_> = crate::keys::view(&asked).args().map(String::from_utf8_lossy).collect();
         assert_eq!(words.join(" "), "SCAN 77 COUNT 512 MATCH user:* TYPE hash");
         let place = sweep.place().expect("a place to go on from");
         let again = Sweep::new(2, true, 2, 0, true).of(&options).from(&place, &[]);
         assert_eq!((again.half, again.db, &*again.cursor), (Half::Authority, 0, &b"77"[..]));
         assert!(sweep.next_db() && !sweep.next_db());
+    }
+
+    #[test]
+    fn it_is_gone_on_with_from_where_strings_are_still_on_their_way() {
+        let mut sweep = Sweep::new(1, true, 1, 0, true);
+        let place = |sweep: &Sweep| String::from_utf8(sweep.place().expect("a place").cursor).expect("digits");
+        for (cursor, strings) in [("7", vec![&b"a"[..], b"b"]), ("9", vec![]), ("11", vec![b"c"])] {
+            sweep.found_strings(strings);
+            assert!(sweep.advance(cursor.as_bytes()));
+        }
+        assert_eq!((place(&sweep), sweep.strings.len(), sweep.scan), ("0".to_owned(), 3, 2));
+        sweep.finished(2, 1);
+        sweep.finished(1, 1);
+        assert_eq!(place(&sweep), "0");
+        sweep.finished(1, 1);
+        assert_eq!((place(&sweep), sweep.has_strings()), ("11".to_owned(), false));
     }
 }

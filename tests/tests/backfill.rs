@@ -423,10 +423,35 @@ fn between_versions_every_type_arrives() {
 }
 
 #[test]
+fn strings_of_every_length_arrive_whether_they_can_be_read_in_batches_or_not() {
+    for rights in ["+getrange", "-getrange"] {
+        let pair = Pair::start("source-authoritative");
+        assert_eq!(pair.source.call(["ACL", "SETUSER", "default", rights]), b"+OK\r\n");
+        let lengths = [0, 1, 16_382, 16_383, 16_384, 16_385, 100_000];
+        for length in lengths {
+            let value = vec![b'v'; length];
+            assert_eq!(pair.source.call([b"SET".as_slice(), format!("lasts:{length}").as_bytes(), &value]), b"+OK\r\n");
+            let set = [b"SET".as_slice(), &[b"ends:", length.to_string().as_bytes()].concat(), &value, b"PX", b"1000000007"];
+            assert_eq!(pair.source.call(set), b"+OK\r\n");
+        }
+        say(&pair.target, "SET stranger v");
+        begin(&pair.interlay, &json!({}));
+        let progress = ended(&pair.interlay);
+        pair.settled();
+        assert_equal(&pair.source, &pair.target);
+        assert!(number(&progress, "keys_copied") >= 2 * lengths.len() as u64, "{progress:#}");
+        for length in lengths {
+            let ends = |server: &Server| say(server, &format!("PEXPIRETIME ends:{length}"));
+            assert_eq!(ends(&pair.source), ends(&pair.target), "{rights} {length}");
+        }
+    }
+}
+
+#[test]
 fn error_keys_are_exported_imported_and_retried() {
     let pair = Pair::with_warnings("source-authoritative", &[]);
-    assert_eq!(pair.source.call([b"SET".as_slice(), b"bad\xff\n", b"v"]), b"+OK\r\n");
-    say(&pair.source, "SET good v");
+    assert_eq!(pair.source.call([b"RPUSH".as_slice(), b"bad\xff\n", b"v"]), b":1\r\n");
+    say(&pair.source, "RPUSH good v");
     pair.refuse_copies();
     let said = pair.interlay.cli(&["backfill"]);
     assert_eq!(said.code, 1, "{said:?}");

@@ -243,7 +243,7 @@ impl LanePair {
     }
 
     /// When a key expires on the secondary, by what the authority has told of it; 0 if it does not. None if that is an error.
-    fn deadline(&self, told: &[u8]) -> Option<u64> {
+    pub(super) fn deadline(&self, told: &[u8]) -> Option<u64> {
         match number(told) {
             Some(at_ms) if self.is_since_7_0(self.authority) => {
                 let here_ms = self.clock.here(self.authority, at_ms);
@@ -256,11 +256,11 @@ impl LanePair {
     }
 
     /// What tells when a key expires: exactly, if the authority has a command for that.
-    fn expiry_command(&self) -> &'static [u8] {
+    pub(super) fn expiry_command(&self) -> &'static [u8] {
         if self.is_since_7_0(self.authority) { b"PEXPIRETIME" } else { b"PTTL" }
     }
 
-    fn is_since_7_0(&self, side: Side) -> bool {
+    pub(super) fn is_since_7_0(&self, side: Side) -> bool {
         self.lanes[side].abilities.is_some_and(|abilities| abilities.since_7_0)
     }
 
@@ -365,12 +365,7 @@ impl LanePair {
             return keep(due, clients);
         };
         self.counters.repairs_failed += 1;
-        // What was put onto the lane behind the copy has met another value.
-        self.dirty.doubt(db, &key, self.counters.effects);
-        self.doubts += 1;
-        if self.counters.effects_answered() < self.crossing_until {
-            self.dirty.mark_in_every_db(&key); // it may have been moved since, behind the copy
-        }
+        self.copy_in_doubt(db, &key);
         let now_ms = self.clock.now().mono_ms;
         if PAYLOAD_REFUSED.iter().any(|start| error.starts_with(start)) && !self.repairs.by_type {
             self.repairs.by_type = true;
@@ -382,6 +377,15 @@ impl LanePair {
             self.note_failure(db, key.clone(), error, now_ms);
         }
         self.break_promises(Bearer::Copy(flight), Some(&(db, key)), Answer::SecondaryRefused(!self.authority), clients);
+    }
+
+    /// The secondary has refused a copy: what was put onto the lane behind it has met another value.
+    pub(super) fn copy_in_doubt(&mut self, db: u32, key: &[u8]) {
+        self.dirty.doubt(db, key, self.counters.effects);
+        self.doubts += 1;
+        if self.counters.effects_answered() < self.crossing_until {
+            self.dirty.mark_in_every_db(key); // it may have been moved since, behind the copy
+        }
     }
 
     /// A copy cannot be made: the authority refuses, or nobody understands what it says.

@@ -10,11 +10,14 @@
 //!                                    \> STRLEN, LLEN, ... -> a piece --> DEL, elements -> the next piece -> ... PEXPIREAT
 //! ```
 //!
+//! Short strings that a sweep names go another way: see `batches.rs`.
+//!
 //! The middle way is taken while the secondary refuses the authority's payloads, the lower one for big keys. A key of which
 //! some pieces are copied is dirty until the last one is put onto the secondary's lane. Writes that `follow.rs` knows go onto
 //! that lane between the pieces; whatever marks the key meanwhile makes the copy begin anew, because what was read before that
 //! and what was read behind it do not belong together.
 
+use super::batches::Found;
 use super::{Clients, LanePair};
 use crate::answer::Answer;
 use crate::keys::view;
@@ -33,6 +36,12 @@ pub(crate) enum Errand {
     Copy(u32),
     /// A copy, on the secondary's lane.
     Restore(u32),
+    /// Values of strings that a sweep has found, asked for on the authority's lane at this moment.
+    Batch { of: Found, asked_ms: u64 },
+    /// These, on the secondary's lane.
+    Brought(Found),
+    /// INFO keyspace on the secondary: whether it has any key that the sweep need look at.
+    Strangers(u32),
     /// SCAN, for the sweep.
     Scan(u32),
     /// Which of the sweep's strangers the authority has.
@@ -247,10 +256,13 @@ impl LanePair {
         match errand {
             Errand::Copy(flight) => self.copy_goes_on(flight, collected, reply, clients),
             Errand::Restore(flight) => self.restored(flight, collected, reply, clients),
-            Errand::Scan(sweep) if self.is_sweep(sweep) => self.scanned(reply),
+            Errand::Batch { of, asked_ms } => self.batch_read(side, asked, of, asked_ms, collected, reply),
+            Errand::Brought(of) => self.batch_brought(side, asked, of, collected, reply),
+            Errand::Strangers(sweep) if self.is_sweep(sweep) => self.counted_strangers(reply),
+            Errand::Scan(sweep) if self.is_sweep(sweep) => self.scanned(collected, reply),
             Errand::Exist(sweep) if self.is_sweep(sweep) => self.found_strangers(collected, reply),
             Errand::Own(sweep) if self.is_sweep(sweep) => self.found_own(asked, collected, reply),
-            Errand::Scan(_) | Errand::Exist(_) | Errand::Own(_) => {} // of a sweep that was begun anew
+            Errand::Strangers(_) | Errand::Scan(_) | Errand::Exist(_) | Errand::Own(_) => {} // of a sweep that was begun anew
             Errand::Count => self.counted(reply),
             Errand::Functions => self.put_functions(reply),
             Errand::RestoreFunctions => self.functions_restored(reply),
@@ -290,6 +302,7 @@ impl LanePair {
                 self.doubts += 1;
                 self.break_promises(Bearer::Copy(flight), Some(&(db, key)), Answer::SecondaryLost(!self.authority), clients);
             }
+            Errand::Batch { of, .. } | Errand::Brought(of) => self.batch_lost(db, of, request),
             Errand::Scan(number) | Errand::Exist(number) => {
                 if let Some(sweep) = self.sweep.as_mut().filter(|sweep| sweep.number == number) {
                     sweep.asked = false;
@@ -308,7 +321,7 @@ impl LanePair {
             // The keys that it was about are lost with the lane's requests, or expire on a side that is down.
             Errand::Deadline { .. } => {}
             Errand::Own(sweep) if self.is_sweep(sweep) => self.begin_sweep_anew(),
-            Errand::Own(_) | Errand::Count => {}
+            Errand::Own(_) | Errand::Count | Errand::Strangers(_) => {}
             Errand::Probe { .. } => self.probe_lost(side),
             Errand::Time { .. } => self.time_due_ms = 0,
             Errand::Track { .. } => self.reports_end(),

@@ -1,11 +1,12 @@
 //! Sweeps on the lanes: what [`Sweep`] wants to be asked next, and what the answers mark.
 
 use super::LanePair;
+use super::batches::strings_and_others;
 use super::repair::Errand;
 use crate::backfill::{BackfillState, Conflict};
 use crate::dirty::bucket_of;
 use crate::intent::INTENT_WORDS;
-use crate::reply::{bulk, elements, number};
+use crate::reply::{bulk, elements, is_error, number};
 use crate::side::Side;
 use crate::sweep::{Half, Sweep};
 
@@ -24,23 +25,29 @@ impl LanePair {
         if self.sweep.is_none() {
             self.begin_sweep();
         }
-        let merges = self.backfill.merges > 0 || !self.backfill.merging.is_empty();
         let paused = self.backfill.is_paused() && self.sweep.as_ref().is_some_and(|sweep| self.is_backfill(sweep));
-        if self.dirty.waiting() >= NAMED_AHEAD || merges || paused {
+        if paused {
             return;
         }
-        let Some(sweep) = self.sweep.as_mut().filter(|sweep| !sweep.asked) else { return };
+        self.ask_batches();
+        let merges = self.backfill.merges > 0 || !self.backfill.merging.is_empty();
+        let waits = self.dirty.waiting() >= NAMED_AHEAD || merges;
+        let Some(sweep) = self.sweep.as_mut().filter(|sweep| !waits && !sweep.asked && sweep.strings.is_empty()) else { return };
+        if sweep.over {
+            return self.end_sweep();
+        }
         loop {
             let side = if sweep.half == Half::Authority { self.authority } else { !self.authority };
             if self.lanes[side].has_db(sweep.db) && sweep.wants_db() {
                 sweep.asked = true;
                 let (db, number) = (sweep.db, sweep.number);
                 self.scratch.clear();
-                sweep.ask(self.repairs.pace.is_greedy(), &mut self.scratch);
+                let strings = self.repairs.in_batches && sweep.tells_strings();
+                sweep.ask(self.repairs.pace.is_greedy(), strings, &mut self.scratch);
                 if sweep.everything {
                     self.save_place();
                 }
-                return self.ask(side, db, 1, Errand::Scan(number));
+                return self.ask(side, db, 1 + u32::from(strings), Errand::Scan(number));
             }
             let was_own = sweep.half == Half::Own;
             let goes_on = sweep.next_db();
@@ -83,17 +90,37 @@ impl LanePair {
                 self.dirty.mark_functions();
             }
         }
+        if resume.is_none() && sweep.everything && sweep.wants_strangers() {
+            self.scratch.clear();
+            interlay_resp::encode_request(["INFO", "keyspace"], &mut self.scratch);
+            let db = self.lanes[!self.authority].db().unwrap_or(0);
+            self.ask(!self.authority, db, 1, Errand::Strangers(sweep.number));
+        }
         self.sweep = Some(sweep);
+    }
+
+    /// The secondary has said, ahead of all that the sweep brings, how many keys its databases have: only those that have any have a
+    /// line. What is there later is there by effects and copies.
+    pub(super) fn counted_strangers(&mut self, reply: &[u8]) {
+        let is_empty = bulk(reply).is_some_and(|told| !told.split(|byte| *byte == b'\n').any(|line| line.starts_with(b"db")));
+        if let Some(sweep) = self.sweep.as_mut().filter(|_| is_empty) {
+            sweep.knows_no_strangers();
+        }
     }
 
     pub(super) fn is_sweep(&self, number: u32) -> bool {
         self.sweep.as_ref().is_some_and(|sweep| sweep.number == number)
     }
 
-    pub(super) fn scanned(&mut self, reply: &[u8]) {
+    /// A server has told the next keys; or if it has told something before, these, and then the strings among them.
+    pub(super) fn scanned(&mut self, told_before: &[u8], reply: &[u8]) {
         let Some(sweep) = self.sweep.as_mut() else { return };
         sweep.asked = false;
         let limits = self.limits.resp.clone();
+        let (reply, strings) = if told_before.is_empty() { (reply, &b""[..]) } else { (told_before, reply) };
+        if is_error(strings) {
+            self.repairs.in_batches = false; // a server before 6.0 knows no TYPE
+        }
         let mut parts = elements(reply, &limits).map(|(part, _)| part);
         let (Some(cursor), Some(keys)) = (parts.next().and_then(bulk), parts.next()) else {
             let reason = format!("SCAN: {}", String::from_utf8_lossy(reply).trim_end());
@@ -110,9 +137,15 @@ impl LanePair {
         match half {
             Half::Own => return self.scanned_own(db, &keys, cursor),
             Half::Authority => {
+                let strings = elements(strings, &limits).nth(1).map_or(&b""[..], |(strings, _)| strings);
+                let strings = elements(strings, &limits).filter_map(|(key, _)| bulk(key)).filter(|key| !self.dirty.contains(db, key));
+                let (strings, others) = strings_and_others(keys, strings);
+                let found = (strings.len() + others.len()) as u64;
+                let Some(sweep) = self.sweep.as_mut() else { return };
+                sweep.found_strings(strings);
                 let goes_on = sweep.advance(cursor);
                 let strangers = sweep.half == Half::Secondary;
-                self.name(db, &keys);
+                self.name(db, found, &others);
                 if self.sweep.as_ref().is_some_and(|sweep| self.is_backfill(sweep)) {
                     self.backfill.progress.looks_for_strangers = strangers;
                 }
@@ -162,15 +195,15 @@ impl LanePair {
         }
     }
 
-    /// The authority has these keys: they are to be copied, unless a backfill says otherwise.
-    fn name(&mut self, db: u32, keys: &[&[u8]]) {
+    /// The authority has these keys, among so many `found`: they are to be copied, unless a backfill says otherwise.
+    fn name(&mut self, db: u32, found: u64, keys: &[&[u8]]) {
         let Some(sweep) = self.sweep.as_ref() else { return };
         let conflict = sweep.chosen.as_ref().map_or(Conflict::Replace, |options| options.conflict);
         if self.is_backfill(sweep) {
             let progress = &mut self.backfill.progress;
             let is_seen_in_part = progress.options.pattern.is_some() || progress.options.kind.is_some();
-            progress.keys_named += keys.len() as u64;
-            progress.keys_seen += if is_seen_in_part { SCANNED_AT_ONCE } else { keys.len() as u64 };
+            progress.keys_named += found;
+            progress.keys_seen += if is_seen_in_part { SCANNED_AT_ONCE } else { found };
         }
         for key in keys {
             if conflict == Conflict::Replace || !self.backfill.is_own(db, key) {
@@ -215,6 +248,10 @@ impl LanePair {
     }
 
     fn end_sweep(&mut self) {
+        if let Some(sweep) = self.sweep.as_mut().filter(|sweep| sweep.has_strings()) {
+            sweep.over = true;
+            return;
+        }
         let Some(sweep) = self.sweep.take() else { return };
         self.dirty.end_scan(true);
         self.promises.swept = true;

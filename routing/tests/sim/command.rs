@@ -1,5 +1,7 @@
 //! What a model server does with a request.
 
+use std::collections::BTreeMap;
+
 use super::reply::Reply;
 use super::rng::Rng;
 use super::store::{Item, List, Set, Store, Value};
@@ -271,18 +273,26 @@ pub(crate) fn errand(store: &mut Store, db: u32, args: &[&[u8]], format: u8, ser
             store.put(db, key, Item { value, deadline: (ttl > 0).then_some(ttl.unsigned_abs()) });
             Reply::Ok
         }
-        [b"SCAN", cursor, b"COUNT", _] => {
+        [b"SCAN", cursor, b"COUNT", _, kind @ ..] => {
             let cursor = std::str::from_utf8(cursor).ok().and_then(|cursor| cursor.parse().ok()).unwrap_or(0);
             let (next, mut keys) = store.scan(db, cursor, rng.between(1, 5) as usize);
             if rng.chance(10) {
                 keys.extend(keys.first().cloned());
+            }
+            if let [b"TYPE", kind] = kind {
+                keys.retain(|key| store.get(db, key).is_some_and(|item| item.value.kind().as_bytes() == *kind));
             }
             Reply::Array(vec![Reply::Bulk(next.to_string().into_bytes()), Reply::Array(keys.into_iter().map(Reply::Bulk).collect())])
         }
         [b"FUNCTION", b"DUMP"] => Reply::Bulk(b"functions".to_vec()),
         [b"FUNCTION", b"RESTORE", b"functions", b"FLUSH"] => Reply::Ok,
         [b"PING"] => Reply::Status("PONG"),
-        [b"INFO", b"keyspace"] => Reply::Bulk(b"# Keyspace\r\ndb0:keys=7,expires=0,avg_ttl=0\r\n".to_vec()),
+        [b"INFO", b"keyspace"] => {
+            let mut counts = BTreeMap::<u32, u32>::new();
+            store.keys().for_each(|(db, _)| *counts.entry(db).or_default() += 1);
+            let lines = counts.iter().map(|(db, keys)| format!("db{db}:keys={keys},expires=0,avg_ttl=0\r\n"));
+            Reply::Bulk(std::iter::once("# Keyspace\r\n".to_owned()).chain(lines).collect::<String>().into_bytes())
+        }
         [b"TIME"] => {
             let (seconds, micros) = (store.now() / 1000, store.now() % 1000 * 1000);
             Reply::Array([seconds, micros].map(|number| Reply::Bulk(number.to_string().into_bytes())).to_vec())

@@ -1,6 +1,6 @@
 //! What Interlay says of its own to the servers: copies of keys, and effects in other words than the client's.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use interlay_routing::Side;
 
@@ -16,6 +16,10 @@ pub(super) struct Copies {
     read: HashMap<(&'static str, u64), (u32, Key, Index)>,
     /// When a key was last copied.
     made: HashMap<(u32, Key), Index>,
+    /// Strings that were read for a batch, by their value: by whom, and when.
+    strings: HashMap<(&'static str, u32, Key, Vec<u8>), VecDeque<Index>>,
+    /// The key of a batch that was written last.
+    brought: Option<(u32, Key)>,
     /// Keys of which pieces are copied, and whether none was refused so far.
     pieces: HashMap<(u32, Key), bool>,
     /// When the secondary's databases were last emptied.
@@ -107,7 +111,17 @@ impl Checker {
         let key = part.args.get(1).cloned().unwrap_or_default();
         match &*part.args[0] {
             b"MEMORY" | b"PEXPIRETIME" | b"PTTL" | b"TYPE" | b"GET" | b"LRANGE" | b"SMEMBERS" | b"SCAN" | b"EXISTS" | b"TIME" => Ok(None),
-            b"STRLEN" | b"LLEN" | b"SCARD" | b"GETRANGE" | b"SSCAN" | b"SISMEMBER" | b"INFO" | b"PING" => Ok(None),
+            b"GETRANGE" => {
+                if let Some(value) = text(&part.reply) {
+                    self.copies.strings.entry((name(side), db, key, value)).or_default().push_back(self.executions);
+                }
+                Ok(None)
+            }
+            b"INFO" if side != authority && !part.reply.windows(5).any(|bytes| bytes == b"keys=") => {
+                (0..16).for_each(|db| _ = self.copies.emptied.insert(db, self.executions));
+                Ok(None)
+            }
+            b"STRLEN" | b"LLEN" | b"SCARD" | b"SSCAN" | b"SISMEMBER" | b"INFO" | b"PING" => Ok(None),
             b"FUNCTION" if (key == b"DUMP") == (side == authority) => Ok(None),
             b"DUMP" => {
                 if let Some(serial) = serial(&part.reply) {
@@ -162,11 +176,35 @@ impl Checker {
                         && self.copies.stands_for(&part.args, record, authority, self.apart)
                 });
                 let first = candidates.min_by_key(|(tag, record)| (record.ran[authority].as_ref().map(|run| run.index), *tag));
-                match first {
-                    Some((tag, _)) => Ok(Some((tag, part))),
+                match first.map(|(tag, _)| tag) {
+                    Some(tag) => Ok(Some((tag, part))),
+                    None if self.is_brought(authority, &part) => Ok(None),
                     None => Err(format!("{} was executed by the {side} for nobody", shown(&part.args))),
                 }
             }
+        }
+    }
+
+    /// Whether this belongs to a batch of strings.
+    fn is_brought(&mut self, authority: Side, part: &Part) -> bool {
+        let place = (part.session.db, part.args[1].clone());
+        match &*part.args[0] {
+            b"PEXPIREAT" => self.copies.brought.as_ref() == Some(&place),
+            b"SET" => {
+                let read = (name(authority), place.0, place.1.clone(), part.args[2].clone());
+                // Effects ahead of it are of earlier changes, effects behind it of later ones.
+                let Some(reads) = self.copies.strings.get_mut(&read) else { return false };
+                while reads.pop_front_if(|index| *index < self.last_effect.0).is_some() {}
+                let Some(index) = reads.pop_front() else { return false };
+                self.last_effect = (index, Tag::MAX);
+                self.copies.brought = Some(place.clone());
+                if !part.failed {
+                    self.copies.pieces.remove(&place);
+                    self.copies.made.insert(place, self.executions);
+                }
+                true
+            }
+            _ => false,
         }
     }
 
@@ -182,6 +220,12 @@ impl Checker {
         }
         Ok(())
     }
+}
+
+/// The bytes of a bulk string.
+fn text(reply: &[u8]) -> Option<Vec<u8>> {
+    let head = reply.iter().position(|byte| *byte == b'\n').filter(|_| reply.starts_with(b"$"))? + 1;
+    Some(reply.get(head..reply.len() - 2)?.to_vec())
 }
 
 /// The number of a payload in DUMP's reply.
