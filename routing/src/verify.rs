@@ -187,6 +187,8 @@ pub struct Verification {
     options: VerifyOptions,
     pub(crate) authority: Side,
     pub(crate) databases: u32,
+    /// How many both sides have.
+    pub(crate) databases_in_common: u32,
     stage: VerifyStage,
     tally: Tally,
     differences: IndexMap<KeyAt, (Differs, String)>,
@@ -229,6 +231,7 @@ impl Verification {
             options,
             authority,
             databases: 0,
+            databases_in_common: 0,
             stage: VerifyStage::Counting,
             tally: Tally::default(),
             differences: IndexMap::new(),
@@ -627,8 +630,11 @@ impl Verification {
                     self.later_since_ms = now_ms;
                 }
                 self.later.push_back(item);
-            } else {
-                self.later_since_ms = now_ms;
+                continue;
+            }
+            self.later_since_ms = now_ms;
+            // Where a side lacks the database no copy has made it clean: it is gone, and cannot be asked for on both.
+            if item.db < self.databases_in_common {
                 self.fresh.push_back(item);
             }
         }

@@ -91,6 +91,9 @@ impl LanePair {
         if verification.waits_for.is_some() {
             return;
         }
+        let databases = Side::BOTH.map(|side| self.lanes[side].databases());
+        verification.databases = databases.into_iter().max().unwrap_or(0);
+        verification.databases_in_common = databases.into_iter().min().unwrap_or(0);
         if *verification.stage() == VerifyStage::Counting {
             return self.ask_counts(verification);
         }
@@ -186,7 +189,6 @@ impl LanePair {
 
     /// Scans on, on whichever side it is.
     fn ask_keys(&mut self, verification: &mut Verification) {
-        verification.databases = Side::BOTH.map(|side| self.lanes[side].databases()).into_iter().max().unwrap_or(0);
         let walk = &mut verification.walk;
         let side = if walk.half == Half::Authority { self.authority } else { !self.authority };
         if !self.lanes[side].has_db(walk.db) {
@@ -303,7 +305,11 @@ impl LanePair {
         let keys: Vec<&[u8]> = elements(keys, limits).filter_map(|(key, _)| bulk(key)).filter(|key| verification.takes(key)).collect();
         let (db, scans_authority) = (verification.walk.db, verification.walk.half == Half::Authority);
         let side = if scans_authority { self.authority } else { !self.authority };
-        if !self.lanes[!side].has_db(db) && self.lanes[!side].is_up() {
+        if !self.lanes[!side].is_up() {
+            // Which databases it has nobody knows now: the scan is asked for anew.
+            return Ok(());
+        }
+        if !self.lanes[!side].has_db(db) {
             for key in keys {
                 if self.is_in_doubt(db, key) {
                     verification.put_off(Item::new(db, key));
