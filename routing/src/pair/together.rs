@@ -183,7 +183,10 @@ impl LanePair {
         let (clock, side) = (&self.clock, !self.authority);
         let sets = self.keys.note_deadlines(&mut self.deadlines, &whole.bytes, |unix_ms| clock.here(side, unix_ms));
         if sets && self.reply_age_ms > REPLY_AGE_MS {
-            self.keys.mark_written(&mut self.dirty, session.db, &whole.bytes, Place::Here);
+            // A flush among them sets none, and would have to be taken for one that is lost.
+            for part in going.iter().filter(|part| !part.effect.settles()) {
+                self.keys.mark_written(&mut self.dirty, part.db, part.request.bytes(), Place::Here);
+            }
         }
         if selects {
             // If the transaction is refused, so is the SELECT in it.
