@@ -243,7 +243,8 @@ impl LanePair {
 
     // === Answers ===
 
-    /// A server has answered what Interlay asked: the replies but the last one are `collected`.
+    /// A server has answered what Interlay asked: the replies but the last one are `collected`. What is to be asked for next is
+    /// asked for when the request has left the lane, which has room for it then.
     pub(super) fn errand_done(
         &mut self,
         side: Side,
@@ -279,8 +280,6 @@ impl LanePair {
                 }
             }
         }
-        self.pump();
-        self.keep_promises(clients);
     }
 
     /// The lane was lost before the answer came.

@@ -99,6 +99,7 @@ impl LanePair {
         }
         let Entry { asked, job, .. } = lane.next_answered().ok_or(LaneError::Unasked(side))?;
         let streamed = std::mem::take(&mut lane.streaming);
+        let is_errand = matches!(job, Job::Errand(_));
         match job {
             Job::Setup if failed => {
                 lane.log.pop(asked.len);
@@ -134,6 +135,10 @@ impl LanePair {
             Job::Effect { expect, held } => self.confirmed(asked, expect, held, reply, failed, clients),
         }
         self.lanes[side].log.pop(asked.len);
+        if is_errand {
+            self.pump();
+            self.keep_promises(clients);
+        }
         if !self.parked.is_empty() {
             self.try_parked(clients);
         }
