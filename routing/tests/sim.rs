@@ -4,8 +4,8 @@
 //! and delayed, what fails and when, and what the operator does. [`Checker`](sim::check::Checker) watches from
 //! outside for the properties of DESIGN.md. A seed replays the same run for ever.
 //!
-//! `INTERLAY_SIM_SEEDS=100000` runs so many seeds instead of the usual number; `INTERLAY_SIM_SEED=7` runs one and
-//! tells its story.
+//! `INTERLAY_SIM_SEEDS=100000` runs so many seeds instead of the usual number, those from `INTERLAY_SIM_FROM` on;
+//! `INTERLAY_SIM_SEED=7` runs one and tells its story.
 
 mod sim {
     pub(crate) mod agenda;
@@ -32,6 +32,9 @@ use sim::driver::{Driver, Summary};
 
 /// Seeds in a usual run. Unit: runs, of some milliseconds each.
 const SEEDS: u64 = 6000;
+
+/// Failures told at once.
+const SHOWN: usize = 40;
 
 fn catalog() -> Arc<Catalog> {
     Arc::new(Catalog::new(CommandTable::builtin()))
@@ -66,11 +69,12 @@ fn every_seed_keeps_every_promise() {
         }
     }
     let seeds = number_from_environment("INTERLAY_SIM_SEEDS").unwrap_or(SEEDS);
+    let from = number_from_environment("INTERLAY_SIM_FROM").unwrap_or(0);
     let threads = thread::available_parallelism().map_or(1, |threads| threads.get() as u64);
     let results: Vec<(Vec<Summary>, Vec<String>)> = thread::scope(|scope| {
         let run_share = |share| {
             let (mut summaries, mut failures) = (Vec::new(), Vec::new());
-            for seed in (share..seeds).step_by(threads as usize) {
+            for seed in (from + share..from + seeds).step_by(threads as usize) {
                 match run(seed, &catalog, false) {
                     Ok(summary) => summaries.push(summary),
                     Err(failure) => failures.push(failure),
@@ -87,7 +91,7 @@ fn every_seed_keeps_every_promise() {
         failures.is_empty(),
         "{} of {seeds} seeds fail; the first ones:\n\n{}",
         failures.len(),
-        failures[..failures.len().min(12)].join("\n\n")
+        failures[..failures.len().min(SHOWN)].join("\n\n")
     );
     if seeds >= SEEDS {
         assert_everything_happened(&summaries);

@@ -77,8 +77,11 @@ const APART_MS: Instant = 700;
 /// How long requests may be held while the authority changes. Unit: milliseconds.
 const PAUSE_MAX_MS: u64 = 1_000;
 
-/// How long it may take until everything is repaired, once the servers are well again.
-const REPAIRED_WITHIN_MS: Instant = 600_000;
+/// How long it may take until everything is repaired, once the servers are well again: as long as it may take to verify it.
+const REPAIRED_WITHIN_MS: Instant = 3_600_000;
+
+/// What may happen in a run at most: a big value goes to the other side byte by byte in some, and is compared so.
+const EVENTS_MAX: u64 = 10_000_000;
 
 /// What a run came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -267,6 +270,9 @@ impl Driver {
     fn until_quiet(&mut self) -> Result<(), String> {
         while let Some(event) = self.agenda.next() {
             let now_ms = self.agenda.now();
+            if self.agenda.planned() > EVENTS_MAX {
+                return Err(format!("at {now_ms} ms: it does not end"));
+            }
             self.pair.set_now(Now { mono_ms: now_ms, unix_ms: EPOCH_MS + now_ms });
             self.happen(event).and_then(|()| self.settle()).map_err(|error| format!("at {} ms: {error}", self.agenda.now()))?;
         }
