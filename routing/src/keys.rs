@@ -233,7 +233,12 @@ impl Keys {
     /// Lets those who wait for a key that the requests of a queue's entry are about to write be tried behind them.
     pub(crate) fn foresee(&mut self, parked: &mut Parked, db: u32, entry: &[u8]) {
         for (db, request) in in_dbs(db, entry) {
-            if self.catalog.effect(request) == Effect::Nothing || !self.find(request) {
+            let effect = self.catalog.effect(request);
+            // What reaches other databases is rare enough to try everybody.
+            if effect.settles() || effect.crosses_dbs() {
+                parked.touch_everything();
+            }
+            if effect == Effect::Nothing || !self.find(request) {
                 continue;
             }
             // A push brings as many things as it has arguments; what may bring more is followed up.

@@ -38,6 +38,8 @@ pub(crate) struct Waiter {
     pub(crate) is_new: bool,
     keys: Vec<Box<[u8]>>,
     trying: bool,
+    /// Its last try was refused for what one of its keys holds: what the others hold it has not taken.
+    refused: bool,
     /// One of its keys was written since the try began.
     again: bool,
     /// There may be more than it takes: when it is served, the next one is to be tried.
@@ -104,20 +106,21 @@ impl Parked {
     }
 
     /// Takes a new waiter. Its first try is due, unless others wait for all of its keys: it must not overtake them, and they
-    /// have found nothing.
+    /// have found nothing. Those who were refused have not looked.
     pub(crate) fn enter(&mut self, asked: NewWaiter, keys: Vec<Box<[u8]>>) -> Arrival {
         let (ticket, session, until) = (asked.ticket, asked.session, asked.until);
         self.arrivals += 1;
         let arrival = self.arrivals;
         // Each group of a stream takes for itself.
-        let is_free = |key: &[u8]| self.first(session.db, key).is_none();
+        let has_looked = |arrival: &Arrival| self.waiters.get(arrival).is_some_and(|waiter| !waiter.refused);
+        let is_free = |key: &[u8]| !self.of_key(session.db, key).any(|arrival| has_looked(&arrival));
         let is_first = keys.is_empty() || asked.of_stream || !asked.is_valid || keys.iter().any(|key| is_free(key));
         for key in &keys {
             self.by_key.entry(session.db).or_default().entry(key.clone()).or_default().insert(arrival);
         }
         self.by_client.insert(ticket.client, arrival);
         self.deadlines.extend(until.map(|until| (until, arrival)));
-        let waiter = Waiter { asked, is_new: true, keys, trying: false, again: false, follows: true, over: None };
+        let waiter = Waiter { asked, is_new: true, keys, trying: false, refused: false, again: false, follows: true, over: None };
         self.waiters.insert(arrival, waiter);
         if is_first {
             self.due.insert(arrival);
@@ -125,9 +128,14 @@ impl Parked {
         arrival
     }
 
-    /// The first who waits for a key.
+    /// Those who wait for a key, in the order in which they came.
+    fn of_key(&self, db: u32, key: &[u8]) -> impl Iterator<Item = Arrival> {
+        self.by_key.get(&db).and_then(|keys| keys.get(key)).into_iter().flatten().copied()
+    }
+
+    /// The first of them.
     fn first(&self, db: u32, key: &[u8]) -> Option<Arrival> {
-        self.by_key.get(&db)?.get(key)?.first().copied()
+        self.of_key(db, key).next()
     }
 
     /// A key was written: the first who waits for it is to be tried.
@@ -155,7 +163,8 @@ impl Parked {
 
     /// A waiter cannot take what its keys hold: those who are next for them are to be tried.
     pub(crate) fn pass_on(&mut self, arrival: Arrival) {
-        let Some(waiter) = self.waiters.get(&arrival) else { return };
+        let Some(waiter) = self.waiters.get_mut(&arrival) else { return };
+        waiter.refused = true;
         let Some(by_key) = self.by_key.get(&waiter.session.db) else { return };
         let behind = |key| by_key.get(key)?.range(arrival + 1..).next().copied();
         let next: Vec<Arrival> = waiter.keys.iter().filter_map(behind).collect();
@@ -197,6 +206,7 @@ impl Parked {
         let arrival = self.due.pop_first()?;
         if let Some(waiter) = self.waiters.get_mut(&arrival) {
             waiter.trying = true;
+            waiter.refused = false;
             waiter.again = false;
         }
         Some(arrival)

@@ -18,6 +18,8 @@ pub(crate) struct Wait {
     ended: Option<Over>,
     /// Errors that a server gave to a try of it.
     refusals: Vec<Vec<u8>>,
+    /// The last try got one, because of one of its keys: it has not looked at the others, and may be overtaken there.
+    refused: bool,
     /// No try of it has been under way since this is true.
     idle: bool,
     /// Its client went while a try may have been under way, with so many lanes lost before.
@@ -26,7 +28,7 @@ pub(crate) struct Wait {
 
 impl Wait {
     pub(crate) fn new(ticket: Ticket, until: Option<Instant>) -> Self {
-        Self { ticket, until, ended: None, refusals: Vec::new(), idle: false, left: None }
+        Self { ticket, until, ended: None, refusals: Vec::new(), refused: false, idle: false, left: None }
     }
 }
 
@@ -89,7 +91,7 @@ impl Checker {
     pub(super) fn not_even_tried(&mut self, tag: Tag, reply: &[u8]) {
         if let Some(wait) = self.wait(tag) {
             wait.refusals.push(reply.to_vec());
-            wait.idle = false;
+            (wait.refused, wait.idle) = (true, false);
         }
     }
 
@@ -100,7 +102,7 @@ impl Checker {
         if part.failed {
             wait.refusals.push(part.reply.clone());
         }
-        wait.idle = false;
+        (wait.refused, wait.idle) = (part.failed, false);
         if part.failed || part.found_nothing {
             return Ok(false);
         }
@@ -116,7 +118,7 @@ impl Checker {
         let waits = |record: &Record, key: &Key| record.session.db == db && waits_for(&record.args, key);
         // Whoever is first for one of its keys may be tried at any time, and takes what it finds first.
         let is_first = |key: &Key| waits_for(&part.args, key) && key != from && !earlier().any(|(_, record)| waits(record, key));
-        let idle = |record: &Record| matches!(&record.role, Role::Waiter(Wait { idle: true, .. }));
+        let idle = |record: &Record| matches!(&record.role, Role::Waiter(Wait { idle: true, refused: false, .. }));
         let first = earlier().find(|(_, record)| idle(record) && waits(record, from)).map(|(first, _)| first);
         if let Some(first) = first.filter(|_| self.waiting.contains(&tag) && !part.args[1..].iter().any(is_first)) {
             return Err(format!("#{tag} {} was served before #{first}, which came first", shown(&part.args)));
