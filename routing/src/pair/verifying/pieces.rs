@@ -162,6 +162,8 @@ impl LanePair {
             let len = if *of.kind == *kind.name() { len } else { 0 };
             SeenValue { contents: Contents { len, print: 0 }, ..of }
         });
+        // One that held nothing may have expired since it told its type.
+        let value = value.filter(|value| value.contents.len > 0 || *value.kind != *kind.name() || expiry.is_none());
         Ok(Seen { expiry, value })
     }
 }
