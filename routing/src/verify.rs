@@ -421,9 +421,9 @@ impl Verification {
         }
     }
 
-    /// It cannot go on now, so that no dirty key gets clean either.
+    /// It cannot go on now, so that no dirty key gets clean either. While others are compared these are not waited for yet.
     pub(crate) fn wait_for(&mut self, reason: Option<String>, connections: u64, now_ms: u64) {
-        if reason.is_some() || self.connections != connections {
+        if reason.is_some() || self.connections != connections || !self.is_through() {
             self.later_since_ms = now_ms;
         }
         self.connections = connections;
