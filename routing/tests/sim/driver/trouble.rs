@@ -135,7 +135,11 @@ impl Driver {
                 let all = Policy::ALL.map(|(policy, _)| policy);
                 let policy = self.rng.pick(&all);
                 if self.scenario.best_effort || policy != Policy::BestEffort {
-                    let done = self.pair.set_policy(policy, self.rng.chance(50));
+                    let force = self.rng.chance(50);
+                    // Dirty keys are copied first, as the process has it. Or a forced change leaves them behind at once; clients who
+                    // wait for their copies are told so.
+                    let cleanly = self.scenario.calm || self.agenda.now().is_multiple_of(2);
+                    let done = if cleanly { self.pair.change_cleanly(policy, force) } else { self.pair.set_policy(policy, force) };
                     self.say(|_| format!("policy {policy}: {done:?}"));
                 }
             }
