@@ -210,7 +210,9 @@ impl Connection {
     /// # Errors
     /// Every [`DialError`].
     pub(crate) async fn greet(&mut self, endpoint: &Endpoint, name: &str, last: Option<&Greeting>) -> Result<Greeting, DialError> {
-        let closed = matches!(self.call(&["PING"]).await?, Frame::SimpleError { data, .. } if data.starts_with("NOAUTH"));
+        // Without a password there is no way in but an open one; a password may just be changing.
+        let closed = endpoint.password.is_some()
+            && matches!(self.call(&["PING"]).await?, Frame::SimpleError { data, .. } if data.starts_with("NOAUTH"));
         // Where anybody may come in, it is not with the rights of a user that the lane has been given.
         let auth_required = closed || endpoint.user.as_deref().is_some_and(|user| user != "default");
         self.authenticate(endpoint).await?;
