@@ -194,6 +194,8 @@ pub struct Facts {
     pub verified: Option<(bool, String)>,
     /// Shadow reads that have differed since the start, and mirrored writes that did.
     pub mismatches: u64,
+    /// The share of the reads that is compared, in per cent.
+    pub shadow_percent: u8,
     /// The share of the reads that goes to the target, in per cent.
     pub target_read_percent: u8,
     /// A shift of reads is under way.
@@ -264,7 +266,10 @@ pub struct Run {
     pub told: bool,
     /// Why it does not go on by itself; `advance` tries again.
     pub stuck: Option<String>,
-    /// Mismatches when the step began.
+    /// It was seen in another phase than `rolled-back`, in which an earlier run may have left it.
+    #[serde(default)]
+    moved: bool,
+    /// Mismatches when the step, or what it does, began.
     mismatches_before: u64,
     /// What has happened.
     pub entries: Vec<Entry>,
@@ -286,6 +291,7 @@ impl Run {
             begun: false,
             told: false,
             stuck: None,
+            moved: false,
             mismatches_before: 0,
             entries: Vec::new(),
         };
@@ -355,6 +361,9 @@ impl Run {
             if self.stuck.is_some() || self.step.is_end() {
                 return None;
             }
+            self.moved |= facts.phase != "rolled-back";
+            // Another process counts from nothing.
+            self.mismatches_before = self.mismatches_before.min(facts.mismatches);
             if let Some(step) = self.astray(facts) {
                 self.enter(step, facts, now_ms);
                 continue;
@@ -362,6 +371,8 @@ impl Run {
             match self.judge(facts, now_ms) {
                 Verdict::Do(action) => {
                     self.begun = true;
+                    // What has differed before was told: trying again begins anew.
+                    self.mismatches_before = facts.mismatches;
                     return Some(action);
                 }
                 Verdict::Wait => return None,
@@ -391,7 +402,7 @@ impl Run {
     fn astray(&self, facts: &Facts) -> Option<Step> {
         match facts.phase.as_str() {
             "completed" => Some(Step::Completed),
-            "rolled-back" if self.step > Step::Prepare => Some(Step::RolledBack),
+            "rolled-back" if self.moved => Some(Step::RolledBack),
             "cutover" if self.step < Step::Accept => Some(Step::Accept),
             _ => None,
         }
@@ -411,9 +422,11 @@ impl Run {
                 _ if !may_go => Verdict::Wait,
                 // It was lost with a process.
                 None => Verdict::Do(Action::Check),
-                Some(n) if n > 0 => {
-                    Verdict::Stuck(format!("{n} blocking findings are not acknowledged: `interlay check --acknowledge NAME --note TEXT`"))
-                }
+                // They may have been mended since.
+                Some(n) if n > 0 && !self.begun => Verdict::Do(Action::Check),
+                Some(n) if n > 0 => Verdict::Stuck(format!(
+                    "{n} blocking findings: mend what `interlay check` tells, or `interlay check --acknowledge NAME --note TEXT`"
+                )),
                 _ => Verdict::Over("approved".to_owned()),
             },
             Step::Backfill if !copy => Verdict::Over("nothing is copied, as the setup says".to_owned()),
@@ -437,7 +450,10 @@ impl Run {
                 // It was lost with a process.
                 None => Verdict::Do(Action::Verify(*verify_percent)),
             },
-            Step::Monitor if !self.begun => Verdict::Do(Action::Shadow(*shadow_percent)),
+            // The share is forgotten with the process.
+            Step::Monitor if !self.begun || (facts.shadow_percent == 0 && *shadow_percent > 0) => {
+                Verdict::Do(Action::Shadow(*shadow_percent))
+            }
             Step::Monitor => {
                 let differed = facts.mismatches.saturating_sub(self.mismatches_before);
                 let until_ms = self.since_unix_ms.saturating_add(soak_s.saturating_mul(1000));
@@ -523,7 +539,7 @@ mod tests {
         assert_eq!(run.look(&Facts { backfilling: true, backfill_known: true, ..facts("backfilling") }, 3), None);
         assert_eq!(run.look(&facts("synced"), 4), Some(Action::Verify(100)));
         assert_eq!(run.look(&Facts { verifying: true, ..facts("synced") }, 5), None);
-        let equal = Facts { verified: Some((true, "OK:5".to_owned())), ..facts("synced") };
+        let equal = Facts { verified: Some((true, "OK:5".to_owned())), shadow_percent: 1, ..facts("synced") };
         assert_eq!(run.look(&equal, 6), Some(Action::Shadow(1)));
         assert_eq!(run.look(&equal, 20_000), None, "it waits to be told");
         run.tell(Word::Advance, "me", "", 20_000).unwrap();
@@ -548,7 +564,7 @@ mod tests {
         run.look(&facts("mirroring"), 0);
         run.tell(Word::Approve, "me", "", 0).unwrap();
         run.look(&facts("mirroring"), 0);
-        let equal = Facts { verified: Some((true, "OK:5".to_owned())), ..facts("synced") };
+        let equal = Facts { verified: Some((true, "OK:5".to_owned())), shadow_percent: 1, ..facts("synced") };
         assert_eq!(run.look(&facts("synced"), 0), Some(Action::Verify(100)));
         run.look(&equal, 0);
         assert_eq!(run.look(&equal, 9_999), None, "it soaks");
@@ -566,12 +582,45 @@ mod tests {
         let blocked = Facts { blocking: Some(2), ..facts("mirroring") };
         run.look(&blocked, 0);
         run.tell(Word::Approve, "me", "", 0).unwrap();
-        assert_eq!(run.look(&blocked, 0), None);
-        assert!(run.waits_for().unwrap().contains("acknowledge"));
-        run.tell(Word::Advance, "me", "", 1).unwrap();
+        for now_ms in 0..2 {
+            assert_eq!(run.look(&blocked, now_ms), Some(Action::Check), "it may have been mended");
+            assert_eq!(run.look(&blocked, now_ms), None);
+            assert!(run.waits_for().unwrap().contains("acknowledge"));
+            run.tell(Word::Advance, "me", "", now_ms).unwrap();
+        }
         assert!(matches!(run.look(&facts("mirroring"), 1), Some(Action::Backfill { .. })));
         run.failed(&Action::CutOver, "no", 2);
         assert_eq!(run.look(&facts("mirroring"), 2), None);
+    }
+
+    #[test]
+    fn a_run_may_follow_one_that_was_rolled_back() {
+        let mut run = run(true);
+        run.look(&Facts::default(), 0);
+        let mut run = Run { moved: false, ..run };
+        assert_eq!((run.look(&facts("rolled-back"), 0), run.step), (None, Step::Review));
+        run.tell(Word::Approve, "me", "", 0).unwrap();
+        assert!(matches!(run.look(&facts("rolled-back"), 0), Some(Action::Backfill { .. })));
+        assert_eq!((run.look(&Facts { backfilling: true, ..facts("backfilling") }, 1), run.step), (None, Step::Backfill));
+        assert_eq!((run.look(&facts("rolled-back"), 2), run.step), (None, Step::RolledBack));
+    }
+
+    #[test]
+    fn replies_that_have_differed_are_told_once() {
+        let mut run = run(true);
+        (run.step, run.setup.soak_s) = (Step::Monitor, 0);
+        let differed = |mismatches| Facts { mismatches, shadow_percent: 1, ..facts("synced") };
+        assert_eq!(run.look(&differed(3), 0), Some(Action::Shadow(1)));
+        assert_eq!(run.look(&differed(5), 0), None);
+        assert!(run.stuck.as_ref().unwrap().starts_with("2 replies"));
+        run.tell(Word::Advance, "me", "", 1).unwrap();
+        assert_eq!(run.look(&differed(5), 1), Some(Action::Shadow(1)));
+        assert!(matches!(run.look(&differed(5), 1), Some(Action::Shift { .. })));
+        // The next process counts from nothing, and compares no reads yet.
+        (run.step, run.begun, run.setup.soak_s) = (Step::Monitor, true, 10);
+        assert_eq!(run.look(&Facts { shadow_percent: 0, ..differed(0) }, 2), Some(Action::Shadow(1)));
+        assert_eq!(run.look(&differed(1), 3), None);
+        assert!(run.stuck.as_ref().unwrap().starts_with("1 replies"));
     }
 
     #[test]

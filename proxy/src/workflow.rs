@@ -205,6 +205,7 @@ impl Workflow {
             verifying: report.is_some_and(|report| !report.is_over()),
             verified,
             mismatches: status.mismatches + counter("shadow_mismatches"),
+            shadow_percent: status.shadow_percent,
             target_read_percent: status.target_read_percent,
             shifting: plan.state == traffic::State::Running,
             shifted: plan.state == traffic::State::Done,

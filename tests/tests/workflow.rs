@@ -74,6 +74,14 @@ fn what_blocks_has_to_be_acknowledged_and_a_run_can_go_back() {
     say(&pair.interlay, "rollback");
     waits_at(&pair.interlay, "rolled-back");
     assert_eq!(pair.interlay.status()["phase"], "rolled-back");
+
+    begin(&pair.interlay);
+    for (step, word) in [("review", "approve"), ("monitor", "advance"), ("cutover", "advance"), ("accept", "rollback")] {
+        waits_at(&pair.interlay, step);
+        say(&pair.interlay, word);
+    }
+    waits_at(&pair.interlay, "rolled-back");
+    assert_eq!(pair.interlay.status()["authority"], "source");
 }
 
 #[test]
