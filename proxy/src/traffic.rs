@@ -277,7 +277,9 @@ impl fmt::Display for Progress {
             State::None => f.write_str("there was no plan yet"),
             State::Running => write!(f, "step {} of {} is watched", self.step, self.steps),
             State::Done => write!(f, "all steps are done: {reason}"),
-            State::Trouble => write!(f, "trouble at step {} of {}: {reason}", self.step, self.steps),
+            State::Trouble => {
+                write!(f, "trouble at step {} of {}: {reason}; when that is over, another plan begins at this share", self.step, self.steps)
+            }
             State::Stopped => write!(f, "ended at step {} of {}: {reason}", self.step, self.steps),
             State::Failed => write!(f, "refused: {reason}"),
         }

@@ -51,6 +51,11 @@ async fn wait(remote: &Remote, begun: Answer) -> Result<Outcome, Cause> {
     let mut answer = begun;
     let mut progress = Progress { on_terminal: stderr().is_terminal(), said: Instant::now() };
     loop {
+        if answer.exit() == Exit::No && !remote.json {
+            // It was begun, and is not known: the process is another one.
+            let words = "the interlay has restarted, and the verification has ended with it: `interlay verify` begins it again";
+            return Ok(Outcome::new(Exit::No, Err(words.to_owned())));
+        }
         if answer.exit() != Exit::Done {
             return conclude(&answer, remote.json, |_: Report| String::new());
         }

@@ -288,7 +288,10 @@ impl Plane {
         let Some(change) = self.change.take() else { return };
         if self.pair.policy() != change.to {
             let dirty = self.pair.dirty().keys() + self.pair.dirty().buckets();
-            let why = if dirty > 0 && !change.force {
+            let lost = Side::BOTH.into_iter().find(|side| !self.pair.is_up(*side));
+            let why = if let Some(side) = lost {
+                format!("the connection to the {side} was lost meanwhile; everything goes on as it was: `interlay status` says why")
+            } else if dirty > 0 && !change.force {
                 format!(
                     "{dirty} keys are dirty and could not be copied in time; everything goes on as it was: `interlay errors` may say why"
                 )
