@@ -278,16 +278,23 @@ impl Connection {
         Ok(!matches!(self.call(&["SELECT", &db.to_string()]).await?, Frame::SimpleError { .. }))
     }
 
-    /// Reads the server's command table; none if the server does not tell, or tells nothing that can be used.
+    /// Reads the server's command table: with the built-in one below it, or, of a server that does not `teach`, only what it knows
+    /// itself. None if it does not tell, or tells nothing that can be used.
     ///
     /// # Errors
     /// [`DialError::Io`] and [`DialError::Protocol`].
-    pub(crate) async fn command_table(&mut self) -> Result<Option<CommandTable>, DialError> {
+    pub(crate) async fn command_table(&mut self, teaches: bool) -> Result<Option<CommandTable>, DialError> {
+        let read = if teaches { CommandTable::from_reply } else { CommandTable::reported };
         let table = match self.call(&["COMMAND"]).await? {
             Frame::SimpleError { data, .. } => Err(data),
-            frame => CommandTable::from_reply(&frame).map_err(|error| error.to_string()),
+            frame => read(&frame).map_err(|error| error.to_string()),
         };
-        Ok(table.inspect_err(|error| tracing::warn!(error, "no command table from the source: the built-in one is used")).ok())
+        if let Err(error) = &table
+            && teaches
+        {
+            tracing::warn!(error, "no command table from the source: the built-in one is used");
+        }
+        Ok(table.ok())
     }
 
     /// The socket, between two replies.

@@ -47,9 +47,7 @@ impl Lane {
                 Ok(_) if plane.borrow().has_let_go(self.side) => return,
                 Ok((socket, greeting, table)) => {
                     wait = FIRST_WAIT;
-                    if let Some(table) = table {
-                        plane.borrow_mut().learn(table);
-                    }
+                    plane.borrow_mut().learn(self.side, table);
                     plane.borrow_mut().lane_up(self.side, &greeting);
                     last = Some(greeting);
                     let end = self.run(&plane, &socket).await;
@@ -67,7 +65,7 @@ impl Lane {
             let mut connection = Connection::open(&self.endpoint, self.tls.as_ref()).await?;
             let name = format!("interlay-{}-lane", self.side);
             let greeting = connection.greet(&self.endpoint, &name, last).await?;
-            let table = if teaches { connection.command_table().await? } else { None };
+            let table = connection.command_table(teaches).await?;
             Ok((connection.into_socket(), greeting, table))
         };
         let timed_out = || DialError::Io(std::io::ErrorKind::TimedOut.into());

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use interlay_resp::{Form, Limits, Proto, Request, RequestScanner, Scan};
-use interlay_routing::command::Flags;
+use interlay_routing::command::{CommandTable, Flags};
 use interlay_routing::{
     Admission, BySide, Catalog, Conduct, Effect, LaneError, LanePair, Own, Phase, Policy, SHARE_FROM_BYTES, SessionCommand, Side,
     Submission, Ticket, TimeoutAt, Watch, Work,
@@ -145,6 +145,8 @@ pub(crate) struct Plane {
     epoch: (Instant, Duration),
     polled: Instant,
     catalog: Arc<Catalog>,
+    /// What the side that does not teach knows, if it tells.
+    other_commands: Option<CommandTable>,
     limits: Limits,
     /// A change of the authority that waits for the lanes to run empty.
     change: Option<Change>,
@@ -181,6 +183,7 @@ impl Plane {
         let former_policy = if pair.authority() == Side::Source { pair.policy() } else { Policy::SourceAuthoritative };
         Self {
             catalog: pair.catalog().clone(),
+            other_commands: None,
             pair,
             clients,
             lanes: BySide { source: desk(addresses.source), target: desk(addresses.target) },

@@ -264,6 +264,19 @@ impl Catalog {
         Self { table, kinds }
     }
 
+    /// The same, but reads that a server with the commands of `other` does not know are not shifted to it.
+    #[must_use]
+    pub fn shared_with(mut self, other: &CommandTable) -> Self {
+        // Before 7.0 servers name no subcommands.
+        let knows = |name: &str| other.by_name(name).or_else(|| other.by_name(name.split_once('|')?.0)).is_some();
+        for (command, kind) in self.table.iter().zip(&mut self.kinds) {
+            if matches!(kind, Kind::Fixed(Conduct::Lane(Work::Read))) && !knows(&command.name) {
+                *kind = Kind::Fixed(Conduct::Lane(Work::Other));
+            }
+        }
+        self
+    }
+
     /// The commands.
     #[must_use]
     pub fn table(&self) -> &CommandTable {
@@ -391,6 +404,19 @@ mod tests {
             let Conduct::Waits(_, timeout) = conduct_of(line) else { panic!("{line} waits") };
             assert_eq!(timeout.of(Request::new(&bytes, args.len())), limit, "{line}");
         }
+    }
+
+    #[test]
+    fn reads_that_the_other_server_does_not_know_are_not_shifted() {
+        // As 6.2 says it: no subcommands.
+        let rows = ["get", "object"].map(|name| format!("*6\r\n+{name}\r\n:2\r\n*0\r\n:1\r\n:1\r\n:1\r\n")).concat();
+        let reply = interlay_resp::decode_reply(format!("*2\r\n{rows}").as_bytes()).unwrap();
+        let catalog = Catalog::new(CommandTable::builtin()).shared_with(&CommandTable::reported(&reply).unwrap());
+        let shifted = |name: &str| {
+            let place = catalog.table.iter().position(|command| *command.name == *name).unwrap();
+            matches!(catalog.kinds[place], Kind::Fixed(Conduct::Lane(Work::Read)))
+        };
+        assert_eq!(["get", "object|encoding", "strlen", "pexpiretime"].map(shifted), [true, true, false, false]);
     }
 
     #[test]

@@ -194,9 +194,19 @@ impl Plane {
         status.connected || status.last_error.is_some()
     }
 
-    /// Takes the command table that the source gave.
-    pub(crate) fn learn(&mut self, table: CommandTable) {
-        self.catalog = Arc::new(Catalog::new(table));
+    /// Takes the command table that a side gave, if it gave one: the source's for what commands are, the target's for what it knows.
+    pub(crate) fn learn(&mut self, side: Side, table: Option<CommandTable>) {
+        let taught = if self.learns_from(side) {
+            table
+        } else {
+            self.other_commands = table;
+            Some(self.catalog.table().clone())
+        };
+        let Some(catalog) = taught.map(Catalog::new) else { return };
+        self.catalog = Arc::new(match &self.other_commands {
+            Some(other) => catalog.shared_with(other),
+            None => catalog,
+        });
         self.pair.learned(Arc::clone(&self.catalog));
     }
 
