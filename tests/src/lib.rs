@@ -18,6 +18,7 @@
 mod admin;
 mod authority;
 mod conn;
+pub mod dataset;
 mod equal;
 mod eventually;
 mod fault_proxy;

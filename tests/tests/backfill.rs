@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use interlay_tests::{Data, Interlay, Load, Pair, Rng, Server, assert_equal, digest, eventually, is_error, mix, text};
+use interlay_tests::{Data, Interlay, Load, Pair, Rng, Server, assert_equal, dataset, digest, eventually, is_error, mix, text};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -47,39 +47,10 @@ fn has(server: &Server, db: u64, keys: u64) {
     assert_eq!(conn.call(["DBSIZE"]), format!(":{keys}\r\n").into_bytes(), "database {db}");
 }
 
-/// Keys of every type, in every database, with awkward names and deadlines.
-fn fill(server: &Server) {
-    let mut conn = server.conn();
-    let mut make = |args: &[&[u8]]| {
-        let reply = conn.call(args);
-        assert!(!is_error(&reply), "{}: {}", text(args[0]), text(&reply));
-    };
-    for db in 0..16_u64 {
-        make(&[b"SELECT", db.to_string().as_bytes()]);
-        let far = (4_102_444_800_000 + db).to_string();
-        for name in [&b""[..], b"plain", b"\r\n", b"\"quoted\" 'twice'", b"\xff\0\xfe", b"*", b"a b"] {
-            make(&[b"SET", name, name]);
-        }
-        make(&[b"SET", b"expires", b"v", b"PXAT", far.as_bytes()]);
-        make(&[b"RPUSH", b"list", b"b", b"a", b"", b"a", b"\xff"]);
-        make(&[b"SADD", b"set", b"1", b"x", b""]);
-        make(&[b"SADD", b"intset", b"1", b"2", b"-3"]);
-        make(&[b"HSET", b"hash", b"", b"", b"f", b"\r\n"]);
-        make(&[b"ZADD", b"zset", b"inf", b"a", b"0.1", b"b", b"-0.0", b"c"]);
-        make(&[b"XADD", b"stream", b"5-1", b"f", b"v"]);
-        make(&[b"XGROUP", b"CREATE", b"stream", b"g", b"0"]);
-        make(&[b"XREADGROUP", b"GROUP", b"g", b"c", b"STREAMS", b"stream", b">"]);
-        make(&[b"PFADD", b"hyperloglog", b"a", b"b"]);
-        for key in [&b"hash"[..], b"stream", b"list"] {
-            make(&[b"PEXPIREAT", key, far.as_bytes()]);
-        }
-    }
-}
-
 #[test]
 fn all_types_names_deadlines_and_functions_of_sixteen_databases_arrive_exactly() {
     let pair = Pair::start("source-authoritative");
-    fill(&pair.source);
+    dataset::fill(&pair.source);
     assert_eq!(pair.source.call([b"SET".as_slice(), b"big", &vec![b'x'; 64 << 20]]), b"+OK\r\n");
     say(&pair.target, "SET stranger x");
     let library = "#!lua name=lib\nredis.register_function('f', function() return 1 end)";
@@ -413,7 +384,7 @@ fn between_versions_every_type_arrives() {
     for newer_source in [false, true] {
         let (old, new) = (Server::old(), Server::start());
         let (source, target) = if newer_source { (new, old) } else { (old, new) };
-        fill(&source);
+        dataset::fill(&source);
         let interlay = Interlay::mirroring(&source, &target).start();
         begin(&interlay, &json!({}));
         ended(&interlay);
