@@ -3,6 +3,9 @@
 use crate::conn::{is_error, text};
 use crate::server::Server;
 
+/// Keys of each of the sixteen databases.
+pub const KEYS_OF_A_DATABASE: u64 = 15;
+
 /// Puts them there.
 ///
 /// # Panics

@@ -440,3 +440,33 @@ fn error_keys_are_exported_imported_and_retried() {
     assert_equal(&pair.source, &pair.target);
     assert_eq!(pair.interlay.cli(&["errors", "--import", "/no/such/file"]).code, 2);
 }
+
+#[test]
+fn error_keys_with_awkward_names_of_sixteen_databases_are_listed_exported_and_imported() {
+    let pair = Pair::with_warnings("source-authoritative", &[]);
+    dataset::fill(&pair.source);
+    let keys = 16 * dataset::KEYS_OF_A_DATABASE;
+    pair.refuse_copies();
+    assert_eq!(pair.interlay.cli(&["backfill"]).code, 1);
+    eventually("every key is an error key", || pair.interlay.number("error_keys") == keys);
+    // A line each, whatever is in their names; the first one says what the columns are.
+    let listed = pair.interlay.cli(&["errors"]);
+    assert_eq!((listed.code, listed.stdout.lines().count() as u64), (0, 1 + keys), "{listed:?}");
+    let folder = TempDir::new().expect("a folder");
+    let file = folder.path().join("errors.jsonl");
+    let file = file.to_str().expect("a path in ASCII");
+    assert_eq!(pair.interlay.cli(&["errors", "--export", file]).code, 0);
+    pair.take_copies();
+    assert_equal(&pair.source, &pair.target);
+
+    // What nobody knows to be missing is copied by name, and only that.
+    say(&pair.target, "FLUSHALL");
+    say(&pair.source, "SET another v");
+    let said = pair.interlay.cli(&["errors", "--import", file]);
+    assert_eq!(said.code, 0, "{said:?}");
+    pair.settled();
+    let said = pair.interlay.cli(&["verify"]);
+    assert_eq!((said.code, said.stdout.lines().last()), (1, Some(&*format!("OK:{keys} V:0 >:1 <:0 T:0"))), "{said:?}");
+    say(&pair.source, "DEL another");
+    assert_equal(&pair.source, &pair.target);
+}
