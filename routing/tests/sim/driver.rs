@@ -3,6 +3,7 @@
 //! Everything that happens follows from the seed. After every event the driver does what is possible at once: hands
 //! answers to the checker, submits what was held, plans writes; and looks at the bounds.
 
+mod moving;
 mod together;
 mod trouble;
 mod verifying;
@@ -125,6 +126,8 @@ pub(crate) struct Driver {
     summary: Summary,
     /// Virtual time begins here, for the pair.
     began: std::time::Instant,
+    /// There were keys before the pair came.
+    is_move: bool,
     /// The pair has heard of everything that was written on the authority.
     certain: bool,
     /// A tick is planned.
@@ -143,9 +146,11 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    pub(crate) fn new(seed: u64, catalog: &Arc<Catalog>, trace: bool) -> Self {
+    pub(crate) fn new(seed: u64, is_move: bool, catalog: &Arc<Catalog>, trace: bool) -> Self {
         let mut rng = Rng::new(seed);
-        let scenario = Scenario::new(&mut rng);
+        let mut scenario = Scenario::new(&mut rng);
+        // Effects meet keys that are not copied yet.
+        scenario.calm &= !is_move;
         let mut pair = LanePair::new(Arc::clone(catalog), scenario.policy, true, scenario.limits.clone());
         pair.set_split(Split::new(scenario.split).expect("a percentage"));
         pair.set_shadow(scenario.shadow);
@@ -155,7 +160,7 @@ impl Driver {
             server
         };
         let servers = BySide { source: server(Side::Source), target: server(Side::Target) };
-        Self {
+        let mut driver = Self {
             agenda: Agenda::new(rng.fork()),
             catalog: Arc::clone(catalog),
             crowd: Crowd::new(scenario.clients),
@@ -185,6 +190,7 @@ impl Driver {
                 planted: 0,
             },
             began: std::time::Instant::now(),
+            is_move,
             certain: true,
             sections: VecDeque::new(),
             planted: false,
@@ -194,7 +200,11 @@ impl Driver {
             pair,
             rng,
             scenario,
+        };
+        if is_move {
+            driver.begin_move();
         }
+        driver
     }
 
     /// Runs to the end.
@@ -252,13 +262,13 @@ impl Driver {
             let server = &mut self.servers[side];
             (server.refuses_percent, server.cursed, server.malice) = (0, None, None);
         }
-        // After a forced change of the authority nothing is copied before the operator says so.
-        if self.pair.is_suspect() && !self.pair.wants_sweep() && self.pair.policy() != Policy::BestEffort {
-            self.pair.repair(true);
-        }
         let since = self.agenda.now();
         let mut wait = 20;
         while self.agenda.now() < since + REPAIRED_WITHIN_MS && !self.is_repaired() {
+            // After a forced change of the authority, or a backfill that was cancelled, nothing is copied before the operator says so.
+            if self.pair.is_suspect() && !self.pair.wants_sweep() && self.pair.policy() != Policy::BestEffort {
+                self.pair.repair(true);
+            }
             self.agenda.plan(self.agenda.now() + wait, Event::Tick);
             self.until_quiet()?;
             // Seldom: what goes on only now and then, although it could at once, is found out.

@@ -6,7 +6,7 @@ use super::rng::Rng;
 use super::scenario::Scenario;
 
 /// Beyond the end of every run.
-const FAR: Instant = 100_000_000_000;
+pub(crate) const FAR: Instant = 100_000_000_000;
 
 /// The arguments of a request, the command's name first.
 pub(crate) type Args = Vec<Vec<u8>>;

@@ -44,7 +44,7 @@ impl Scene {
             Launch::default().args(sides).args(["--reconnect-backoff-max-ms", "50", "--max-pause-ms", "10000"]).expect_warnings().start();
         let front = FaultProxy::to(interlay.port(), &rng.fork(3));
         let writers = Some(Writers::start(front.port(), Acknowledged::nothing()));
-        Self { writers, front: front, interlay, links, source, target, _folder: folder }
+        Self { writers, front, interlay, links, source, target, _folder: folder }
     }
 
     /// The server of a side.

@@ -33,7 +33,7 @@ impl Driver {
             self.say(|driver| format!("verification {stage:?}: {tally:?}, {:?}", driver.differences()));
         }
         // Of these the pair itself knows that keys may differ without being dirty.
-        let known_to_differ = self.scenario.best_effort || self.scenario.restarts;
+        let known_to_differ = self.scenario.best_effort || self.scenario.restarts || self.is_move;
         let homeless = self.differences().iter().filter(|difference| difference.ends_with("does not have the database")).count() as u64;
         let only = if self.scenario.deadlines || self.scenario.unrepeatable { 0 } else { tally.only_source + tally.only_target };
         if !known_to_differ && tally.value + tally.unknown + only.saturating_sub(homeless) > 0 {
