@@ -182,8 +182,11 @@ pub struct Facts {
     pub blocking: Option<u64>,
     /// The phase, by name.
     pub phase: String,
-    /// Why the backfill has failed, was cancelled, or has left keys out.
+    /// Why the backfill has failed or was cancelled.
     pub backfill_trouble: Option<String>,
+    /// Keys that a backfill, at its end, has kept as the target has them, wholly or in part: the sides differ as they are meant to.
+    /// None if it was to keep none.
+    pub kept: Option<u64>,
     /// A backfill is under way.
     pub backfilling: bool,
     /// One was begun, in this process or in the one before.
@@ -433,6 +436,9 @@ impl Run {
             Step::Backfill => match (&facts.backfill_trouble, facts.phase.as_str()) {
                 _ if facts.backfilling => Verdict::Wait,
                 (_, "synced" | "shifting") if self.begun => Verdict::Over("every key is copied".to_owned()),
+                _ if let Some(kept) = facts.kept.filter(|_| self.begun) => {
+                    Verdict::Over(format!("every key is copied, but that {kept} are kept as the target has them, wholly or in part"))
+                }
                 _ if !self.begun || !facts.backfill_known => {
                     Verdict::Do(Action::Backfill { policy: policy.clone(), conflict: conflict.clone() })
                 }
@@ -440,6 +446,9 @@ impl Run {
                 _ => Verdict::Wait,
             },
             Step::Verify if *verify_percent == 0 || !copy => Verdict::Over("nothing is compared, as the setup says".to_owned()),
+            Step::Verify if facts.kept.is_some_and(|kept| kept > 0) => Verdict::Over(
+                "nothing is compared, because kept keys differ as they are meant to: `interlay verify` counts them".to_owned(),
+            ),
             Step::Verify => match &facts.verified {
                 _ if facts.verifying => Verdict::Wait,
                 _ if !self.begun => Verdict::Do(Action::Verify(*verify_percent)),
@@ -450,6 +459,9 @@ impl Run {
                 // It was lost with a process.
                 None => Verdict::Do(Action::Verify(*verify_percent)),
             },
+            Step::Monitor | Step::Shift if facts.kept.is_some() => {
+                Verdict::Over("no reads go to the target before the cutover, because it has other values of kept keys".to_owned())
+            }
             // The share is forgotten with the process.
             Step::Monitor if !self.begun || (facts.shadow_percent == 0 && *shadow_percent > 0) => {
                 Verdict::Do(Action::Shadow(*shadow_percent))
@@ -573,6 +585,26 @@ mod tests {
         assert_eq!(run.look(&shifted, 11_000), Some(Action::CutOver));
         assert_eq!((run.look(&facts("cutover"), 12_000), run.step), (None, Step::Accept));
         assert!(run.waits_for().is_some());
+    }
+
+    #[test]
+    fn kept_keys_are_neither_compared_nor_read_before_the_cutover() {
+        for kept in [0, 3] {
+            let mut run = Run::new(Setup { automatic: true, conflict: "none".to_owned(), ..Setup::default() }, "me", 0);
+            run.look(&Facts::default(), 0);
+            run.look(&facts("mirroring"), 0);
+            run.tell(Word::Approve, "me", "", 0).unwrap();
+            assert!(matches!(run.look(&facts("mirroring"), 0), Some(Action::Backfill { .. })));
+            let ended = Facts { backfill_known: true, kept: Some(kept), ..facts("mirroring") };
+            if kept == 0 {
+                assert_eq!(run.look(&ended, 1), Some(Action::Verify(100)));
+                let equal = Facts { verified: Some((true, "OK:5".to_owned())), ..ended };
+                assert_eq!(run.look(&equal, 1), Some(Action::CutOver));
+            } else {
+                assert_eq!(run.look(&ended, 1), Some(Action::CutOver));
+            }
+            assert_eq!((run.look(&facts("cutover"), 2), run.step), (None, Step::Accept));
+        }
     }
 
     #[test]

@@ -115,6 +115,13 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
+    /// Keys that a backfill of every key, at its end, has kept as the target has them, wholly or in part; none if it was to keep
+    /// none.
+    pub(crate) fn kept(&self) -> Option<u64> {
+        let keeps = self.options.conflict != Conflict::Replace && !BackfillOptions::from(self.options.clone()).is_filtered();
+        (keeps && self.state == BackfillState::Ended).then_some(self.keys_kept + self.keys_merged)
+    }
+
     /// Per cent of the keys that it is done with.
     pub(crate) fn percent(&self) -> u64 {
         let done = self.keys_seen.saturating_sub(self.keys_waiting);

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use interlay_migration::workflow::{Action, Facts, NotNow, Run, Setup, Step, Word};
-use interlay_routing::{BackfillState, Conflict, Policy, VerifyOptions};
+use interlay_routing::{BackfillState, Conflict, Phase, Policy, VerifyOptions};
 use serde::{Deserialize, Serialize};
 
 use crate::backfill;
@@ -187,9 +187,6 @@ impl Workflow {
         let backfill_trouble = match backfill.state {
             BackfillState::Cancelled => Some("it was cancelled".to_owned()),
             BackfillState::Failed => backfill.reason.clone(),
-            BackfillState::Ended if backfill.keys_kept > 0 => {
-                Some(format!("{} keys are kept as the target has them: `interlay cutover --force` accepts that", backfill.keys_kept))
-            }
             _ => None,
         };
         let report = self.control.verification().await?;
@@ -200,6 +197,7 @@ impl Workflow {
             blocking: self.checks.last().filter(|report| report.at_unix_ms >= begun_ms(run)).map(|report| report.blocking as u64),
             phase: status.phase.name().to_owned(),
             backfill_trouble,
+            kept: backfill.kept(),
             backfilling: backfill.state.is_under_way(),
             backfill_known: backfill.state != BackfillState::None,
             verifying: report.is_some_and(|report| !report.is_over()),
@@ -241,7 +239,12 @@ impl Workflow {
             }
             Action::CutOver => {
                 self.plans.end("the workflow cuts over").await;
-                self.control.cut_over(false).await?;
+                if self.control.backfill().await?.kept().is_some() {
+                    // It asks for all that a cutover asks for, but that every key was copied.
+                    self.control.set_policy(Policy::TargetAuthoritative, false).await?;
+                } else {
+                    self.control.cut_over(false).await?;
+                }
             }
             Action::Complete => {
                 self.control.complete().await?;
@@ -252,7 +255,12 @@ impl Workflow {
                     // Refused if none is under way.
                     self.control.change_backfill(BackfillChange::Cancel).await.ok();
                 }
-                self.control.roll_back(false).await?;
+                let moved = self.control.status().await?.phase == Phase::Cutover;
+                if moved && self.control.backfill().await?.kept().is_some() {
+                    self.control.set_policy(run.setup.policy.parse().unwrap_or_default(), false).await?;
+                } else {
+                    self.control.roll_back(false).await?;
+                }
             }
         }
         Ok(())

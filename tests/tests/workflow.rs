@@ -58,6 +58,30 @@ fn a_whole_move_under_load() {
 }
 
 #[test]
+fn a_run_that_keeps_what_the_target_has_goes_to_the_cutover_and_back() {
+    let pair = Pair::start("source-authoritative");
+    pair.source.call(["SET", "both", "source"]);
+    pair.source.call(["SET", "only", "source"]);
+    pair.target.call(["SET", "both", "target"]);
+    let said = pair.interlay.cli(&["workflow", "start", "--conflict", "none"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    for (step, word) in [("review", "approve"), ("cutover", "advance")] {
+        waits_at(&pair.interlay, step);
+        let said = pair.interlay.cli(&["check", "--acknowledge", "target-not-empty", "--note", "it stays"]);
+        assert_eq!(said.code, 0, "{said:?}");
+        say(&pair.interlay, word);
+    }
+    waits_at(&pair.interlay, "accept");
+    assert_eq!(pair.interlay.status()["authority"], "target");
+    let mut conn = pair.interlay.conn();
+    assert_eq!((conn.call(["GET", "both"]), conn.call(["GET", "only"])), (b"$6\r\ntarget\r\n".to_vec(), b"$6\r\nsource\r\n".to_vec()));
+    say(&pair.interlay, "rollback");
+    waits_at(&pair.interlay, "rolled-back");
+    assert_eq!(pair.interlay.status()["authority"], "source");
+    assert_eq!(conn.call(["GET", "both"]), b"$6\r\nsource\r\n");
+}
+
+#[test]
 fn what_blocks_has_to_be_acknowledged_and_a_run_can_go_back() {
     let pair = Pair::start("source-authoritative");
     pair.target.call(["SET", "stranger", "v"]);
