@@ -126,5 +126,11 @@ pub(super) fn numbers<const N: usize>(uri: &Uri, names: [&str; N]) -> Result<[Op
 /// Reads a JSON body, whatever its content type says: people send it with plain `curl -d`.
 pub(super) fn read<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>, expected: &str) -> Result<T, ApiError> {
     let body = body.map_err(|rejection| ApiError::new(rejection.status(), rejection.body_text(), expected))?;
-    serde_json::from_slice(&body).map_err(|error| ApiError::new(StatusCode::BAD_REQUEST, error.to_string(), expected))
+    let bad = |error: String| ApiError::new(StatusCode::BAD_REQUEST, error, expected);
+    // An array would be read as the fields in their order.
+    match serde_json::from_slice(&body) {
+        Ok(object @ serde_json::Value::Object(_)) => serde_json::from_value(object).map_err(|error| bad(error.to_string())),
+        Ok(_) => Err(bad("the body is no JSON object".to_owned())),
+        Err(error) => Err(bad(error.to_string())),
+    }
 }

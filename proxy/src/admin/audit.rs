@@ -31,7 +31,8 @@ pub(super) async fn note(State(admin): State<Admin>, request: Request, next: Nex
         let error = format!("the body is longer than {BODY_BYTES_MAX} bytes, or was cut short");
         return ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, error, "nothing has changed").into_response();
     };
-    let shown: String = String::from_utf8_lossy(body.get(..SHOWN).unwrap_or(&body)).escape_debug().collect();
+    let shown = String::from_utf8_lossy(body.get(..SHOWN).unwrap_or(&body));
+    let shown: String = shown.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect();
     let response = next.run(Request::from_parts(head, Body::from(body))).await;
     admin.events.note_of(Kind::Asked, Some(who), format!("{method} {path} {shown}: {}", response.status().as_u16()));
     response

@@ -295,6 +295,8 @@ async fn wrong_bodies_are_told_what_was_expected() {
         ("policy", r#"{"policy": "both"}"#),
         ("policy", r#"{"policy": "best-effort"} trailing"#),
         ("policy", r#"{"policy": "best-effort", "force": 1}"#),
+        ("cutover", "[]"),
+        ("traffic", "[50]"),
         ("backfill", ""),
         ("backfill", r#"{"conflict": "keep"}"#),
         ("backfill", r#"{"matches": "a*"}"#),
