@@ -142,6 +142,35 @@ fn other_implementations_of_tls_are_served() {
 }
 
 #[test]
+fn check_and_copy_go_over_tls() {
+    let (of_source, of_target) = (CertificateAuthority::new(), CertificateAuthority::new());
+    let (source, target) = (TlsServer::start(&of_source), TlsServer::start(&of_target));
+    source.server.call(["SET", "k", "v"]);
+    let [source_ca, target_ca] = [&of_source, &of_target].map(|authority| authority.ca_file().display().to_string());
+    let check = |source_ca: &str, target_ca: &str| {
+        let sides = ["check", "--source", &source.url, "--target", &target.url];
+        Interlay::command(&[&sides[..], &["--source-ca", source_ca, "--target-ca", target_ca]].concat())
+    };
+    let restored = target.server.calls_of("restore");
+    let said = check(&source_ca, &target_ca);
+    assert!(said.code == 0 && said.stdout.contains("\nblocking: 0, "), "{said:?}");
+    assert!(target.server.calls_of("restore") > restored, "canaries were restored");
+    // Either side's certificate is looked at.
+    for (source_ca, target_ca) in [(&target_ca, &target_ca), (&source_ca, &source_ca)] {
+        let said = check(source_ca, target_ca);
+        assert!(said.code == 3 && format!("{said:?}").contains("certificate"), "{said:?}");
+    }
+
+    // The same of a process that serves, with what needs connections of its own besides.
+    let interlay = between((&source, &of_source), (&target, &of_target), Launch::default()).start();
+    for command in [&["check"][..], &["backfill", "--dry-run"], &["backfill", "--trial", "10"], &["backfill"], &["verify"], &["cutover"]] {
+        let said = interlay.cli(command);
+        assert_eq!(said.code, 0, "{said:?}");
+    }
+    assert_eq!(target.server.call(["GET", "k"]), b"$1\r\nv\r\n");
+}
+
+#[test]
 fn source_with_a_certificate_of_another_authority_is_not_talked_to() {
     let (authority, other) = (CertificateAuthority::new(), CertificateAuthority::new());
     let (source, target) = (TlsServer::start(&authority), TlsServer::start(&authority));
