@@ -301,6 +301,27 @@ fn phase_outlives_the_process_and_a_completed_move_needs_no_source() {
 }
 
 #[test]
+fn what_an_earlier_process_left_dirty_is_found_before_requests_wait() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let state = folder.path().join("state").display().to_string();
+    let mut pair = Pair::with_warnings("source-authoritative", &["--state-dir", &state]);
+    for server in [&pair.source, &pair.target] {
+        assert_eq!(server.call(["DEBUG", "POPULATE", "30000"]), b"+OK\r\n");
+    }
+    sync(&pair);
+    pair.settled();
+    let mut conn = pair.interlay.conn();
+    (0..50).for_each(|n| assert_eq!(conn.call(["SET", &format!("k{n}"), "v"]), b"+OK\r\n"));
+    pair.interlay.kill();
+    pair.interlay.restart();
+    // It takes a scan of both sides, while which clients go on.
+    let changed = change(&pair.interlay, "cutover");
+    assert_eq!((&changed["authority"], &changed["overridden"]), (&json!("target"), &json!([])));
+    assert_eq!(pair.interlay.conn().call(["GET", "k49"]), b"$1\r\nv\r\n");
+    pair.assert_equal();
+}
+
+#[test]
 fn steps_that_do_not_follow_are_refused_with_the_reason() {
     let pair = Pair::start("source-authoritative");
     assert!(refused(&pair.interlay, "complete").contains("the target has to be the authority first"));

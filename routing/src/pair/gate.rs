@@ -166,6 +166,11 @@ impl LanePair {
             }
             Condition::Clean => match self.repair_paused_for() {
                 Some(reason) if dirty > 0 => Some(format!("{dirty} keys are dirty, and cannot be copied now: {reason}")),
+                // Nothing is scanned while requests wait: that may take long.
+                _ if self.dirty.buckets() > 0 => Some(format!(
+                    "{} hash buckets are dirty, and both sides are scanned for their keys: wait for `interlay repair`",
+                    self.dirty.buckets()
+                )),
                 _ => (dirty > DIRTY_MAX)
                     .then(|| format!("{dirty} keys are dirty, and no more than {DIRTY_MAX} can be waited for: wait for `interlay repair`")),
             },

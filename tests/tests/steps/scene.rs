@@ -117,6 +117,9 @@ impl Scene {
         eventually(&format!("{command} is done"), || {
             let said = self.beside(command).join().expect("an answer");
             says_what_to_do(&said);
+            if said.code != 0 {
+                eprintln!("    {command}: {}", said.stderr.trim());
+            }
             said.code == 0
         });
     }
