@@ -446,6 +446,8 @@ fn error_keys_with_awkward_names_of_sixteen_databases_are_listed_exported_and_im
     let pair = Pair::with_warnings("source-authoritative", &[]);
     dataset::fill(&pair.source);
     let keys = 16 * dataset::KEYS_OF_A_DATABASE;
+    let strings = |rule: &str| say(&pair.target, &format!("ACL SETUSER default {rule}"));
+    strings("-set");
     pair.refuse_copies();
     assert_eq!(pair.interlay.cli(&["backfill"]).code, 1);
     eventually("every key is an error key", || pair.interlay.number("error_keys") == keys);
@@ -456,6 +458,7 @@ fn error_keys_with_awkward_names_of_sixteen_databases_are_listed_exported_and_im
     let file = folder.path().join("errors.jsonl");
     let file = file.to_str().expect("a path in ASCII");
     assert_eq!(pair.interlay.cli(&["errors", "--export", file]).code, 0);
+    strings("+set");
     pair.take_copies();
     assert_equal(&pair.source, &pair.target);
 
