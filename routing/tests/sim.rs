@@ -34,12 +34,13 @@ use sim::driver::{Driver, Summary};
 const SEEDS: u64 = 6000;
 
 /// Seeds that have shown something, and what. They are run first.
-const REMEMBERED: [(u64, &str); 11] = [
+const REMEMBERED: [(u64, &str); 12] = [
     (6158, "a big value that expires while it is compared is no difference"),
     (6165, "pieces of a value follow one another where the lane has little room"),
     (7220, "verify ends although a dirty key is in a database that one side lacks"),
     (10935, "SWAPDB brings an element to who came first, and not to whom a write behind it wakes"),
     (11017, "a client waits behind one that is refused, although there is something to take"),
+    (14006, "a batch's SET and PEXPIREAT are not taken for a write's effect by the model"),
     (18392, "a flush in a transaction with a deadline makes nothing dirty"),
     (23651, "the same as 7220"),
     (31493, "the same as 6165"),

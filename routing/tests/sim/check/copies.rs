@@ -47,8 +47,8 @@ impl Copies {
             (b"PEXPIREAT", b"EXPIRE") => near(relative(1000), &args[2]),
             (b"PEXPIREAT", b"PEXPIRE") => near(relative(1), &args[2]),
             (b"PEXPIREAT", b"PEXPIREAT") => args[2] == record.args[2],
-            // No value is written twice.
-            (b"SET", b"SET") => args[2] == record.args[2],
+            // No value is written twice; and one with a deadline is not written without.
+            (b"SET", b"SET") => args[2] == record.args[2] && expires(args) == expires(&record.args),
             _ => false,
         }
     }
@@ -232,6 +232,11 @@ fn text(reply: &[u8]) -> Option<Vec<u8>> {
 fn serial(reply: &[u8]) -> Option<u64> {
     let head = reply.iter().position(|byte| *byte == b'\n')? + 1;
     reply.get(head + 1..head + 9)?.try_into().ok().map(u64::from_le_bytes)
+}
+
+/// Whether a SET gives a deadline.
+fn expires(args: &Args) -> bool {
+    args[3..].iter().any(|arg| matches!(&**arg, b"EX" | b"PX" | b"PXAT"))
 }
 
 fn number(text: &[u8]) -> Option<u64> {
