@@ -14,6 +14,10 @@ const KEYS: std::ops::RangeInclusive<f64> = 16.0..=128.0;
 /// The same where clients may feel it: the more at once, the fewer system calls and turns of the servers' event loops for each.
 const GREEDY_KEYS: f64 = 1024.0;
 
+/// Most bytes of values under way at once, where clients are not to feel it: a server carries out back to back what it has got, and
+/// answers nobody meanwhile.
+const POLITE_BYTES: u64 = 2 << 20;
+
 /// A reply that takes this long, or as many times the shortest of late, says that the authority is busy.
 const SLOW_MS: u64 = 2;
 const SLOW_TIMES: u64 = 4;
@@ -121,7 +125,8 @@ impl Pace {
 
     /// Whether the value of one of those under way, which takes so many bytes, may be asked for.
     pub(crate) fn has_room_for(&self, bytes: u64) -> bool {
-        self.bytes == 0 || self.bytes.saturating_add(bytes) <= self.bytes_max
+        let most = if self.greedy { self.bytes_max } else { self.bytes_max.min(POLITE_BYTES) };
+        self.bytes == 0 || self.bytes.saturating_add(bytes) <= most
     }
 
     /// How many keys the next batch may have, of `wanted` ones. Batches have as much room as other copies, so that neither keep the

@@ -115,7 +115,7 @@ pub struct PairLimits {
     pub on_lag: OnLag,
     /// Bytes of values on their way from the authority to the secondary as copies. A larger value travels alone. Default: 16 MiB.
     pub copies_bytes_max: u64,
-    /// Bytes of a value from which on it is copied in pieces, none of them larger than that or 1 MiB. Default: 8 MiB.
+    /// Bytes of a value from which on it is copied in pieces, none of them larger than that or 1 MiB. Default: 4 MiB.
     pub chunk_from_bytes: u64,
     /// Memory for what is known of when keys expire. Past that more keys are copied than need be. Default: 16 MiB.
     pub deadlines_bytes_max: usize,
@@ -132,7 +132,7 @@ impl Default for PairLimits {
             effect_queue_bytes_max: 256 * 1024 * 1024,
             on_lag: OnLag::default(),
             copies_bytes_max: 16 * 1024 * 1024,
-            chunk_from_bytes: 8 * 1024 * 1024,
+            chunk_from_bytes: 4 * 1024 * 1024,
             deadlines_bytes_max: 16 * 1024 * 1024,
             dirty: DirtyLimits::default(),
             resp: Limits::default(),

@@ -123,7 +123,7 @@ keys! {
             "While the secondary is too slow: fold lets effects past the bound become dirty keys, throttle lets clients wait.";
         repair_bytes_max: usize = "repair_bytes_max", Bytes(KIB..=64 * GIB), "16MiB",
             "Bytes of the values that are being copied at once; a larger value is copied alone.";
-        repair_chunk_from_bytes: usize = "repair_chunk_from_bytes", Bytes(KIB..=64 * GIB), "8MiB",
+        repair_chunk_from_bytes: usize = "repair_chunk_from_bytes", Bytes(KIB..=64 * GIB), "4MiB",
             "Bytes of a value from which on it is copied in pieces, none of them larger than that or 1MiB.";
         deadlines_bytes_max: usize = "deadlines_bytes_max", Bytes(KIB..=64 * GIB), "16MiB",
             "Bytes for knowing which keys are about to expire; past it more keys are copied than need be.";
