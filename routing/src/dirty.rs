@@ -8,15 +8,17 @@
 //! folded bucket makes every key that hashes into it dirty, until a scan of both sides has named those that there are.
 //! Buckets do not know databases, so that SWAPDB and MOVE need no care.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+mod buckets;
+mod doubts;
+
+use std::collections::{BTreeMap, HashMap};
 
 use indexmap::IndexMap;
 
 use crate::intent::{Intent, IntentStore, Progress};
-use crate::split::key_hash;
+use doubts::Doubts;
 
-/// Buckets that keys fold into. 65,536 bits are 8 KiB; at a million keys a bucket is 15 of them.
-pub(crate) const BUCKETS: usize = 1 << 16;
+pub(crate) use buckets::{BUCKETS, Buckets, bucket_of};
 
 /// Up to so many databases a key is named in each of them, when nobody knows in which it is.
 const NAMED_DBS: u32 = 64;
@@ -67,79 +69,6 @@ pub enum Functions {
 }
 
 type Named = IndexMap<Box<[u8]>, Stage>;
-
-/// One bit a bucket; empty until the first bit is set.
-#[derive(Debug, Default)]
-pub(crate) struct Buckets {
-    words: Box<[u64]>,
-    count: usize,
-}
-
-impl Buckets {
-    pub(crate) fn contains(&self, bucket: usize) -> bool {
-        self.count > 0 && self.words.get(bucket / 64).is_some_and(|word| word >> (bucket % 64) & 1 == 1)
-    }
-
-    /// True if it was not there.
-    pub(crate) fn insert(&mut self, bucket: usize) -> bool {
-        if self.words.is_empty() {
-            self.words = vec![0; BUCKETS / 64].into();
-        }
-        let bit = 1 << (bucket % 64);
-        let Some(word) = self.words.get_mut(bucket / 64).filter(|word| **word & bit == 0) else { return false };
-        *word |= bit;
-        self.count += 1;
-        true
-    }
-
-    /// Buckets `64 * n` and up, the lowest first.
-    pub(crate) fn word(&self, n: usize) -> u64 {
-        self.words.get(n).copied().unwrap_or_default()
-    }
-
-    pub(crate) fn from_words(words: &[u64]) -> Self {
-        let mut words = words.to_vec();
-        words.resize(BUCKETS / 64, 0);
-        Self { count: words.iter().map(|word| word.count_ones() as usize).sum(), words: words.into() }
-    }
-
-    pub(crate) fn fill(&mut self) {
-        *self = Self { words: vec![u64::MAX; BUCKETS / 64].into(), count: BUCKETS };
-    }
-}
-
-/// Keys that may have differed when effects that are on the secondary's lane were carried out. Without their databases: keys
-/// may have been moved between them since.
-#[derive(Debug, Default)]
-struct Doubts {
-    /// Up to which effect.
-    by_key: HashMap<Box<[u8]>, u64>,
-    /// The same, in the order of the effects.
-    in_order: VecDeque<(u64, Box<[u8]>)>,
-    everything_until: u64,
-}
-
-impl Doubts {
-    fn add(&mut self, key: &[u8], until: u64) {
-        match self.by_key.get_mut(key) {
-            Some(known) if *known >= until => return,
-            Some(known) => *known = until,
-            None => _ = self.by_key.insert(key.into(), until),
-        }
-        self.in_order.push_back((until, key.into()));
-    }
-
-    fn end(&mut self, answered: u64) {
-        if self.everything_until < answered {
-            self.everything_until = 0;
-        }
-        while let Some((_, key)) = self.in_order.pop_front_if(|(until, _)| *until < answered) {
-            if self.by_key.get(&key).is_some_and(|until| *until < answered) {
-                self.by_key.remove(&key);
-            }
-        }
-    }
-}
 
 /// Copies of a key that are on the secondary's lane.
 #[derive(Clone, Copy, Debug, Default)]
@@ -234,7 +163,7 @@ impl DirtySet {
     /// Folded buckets, each of which stands for at least one dirty key.
     #[must_use]
     pub fn buckets(&self) -> usize {
-        self.folded.count + self.scanned.count
+        self.folded.count() + self.scanned.count()
     }
 
     /// How often keys have lost their names, or got another database.
@@ -603,13 +532,13 @@ impl DirtySet {
     /// Whether there are folded buckets that no scan is about.
     #[must_use]
     pub fn needs_scan(&self) -> bool {
-        self.folded.count > 0
+        self.folded.count() > 0
     }
 
     /// A scan of both sides begins, that will [`DirtySet::mark`] every key of the folded buckets. Until its end what is written
     /// there is marked by name.
     pub fn begin_scan(&mut self) {
-        debug_assert!(self.scanned.count == 0, "one scan at a time");
+        debug_assert!(self.scanned.count() == 0, "one scan at a time");
         self.scanned = std::mem::take(&mut self.folded);
     }
 
@@ -622,7 +551,7 @@ impl DirtySet {
     /// The scan is at its end; if it is not `whole`, its buckets are as they were before.
     pub fn end_scan(&mut self, whole: bool) {
         let scanned = std::mem::take(&mut self.scanned);
-        if !whole && scanned.count > 0 {
+        if !whole && scanned.count() > 0 {
             (0..BUCKETS).filter(|bucket| scanned.contains(*bucket)).for_each(|bucket| _ = self.folded.insert(bucket));
         }
     }
@@ -692,90 +621,5 @@ impl DirtySet {
     }
 }
 
-/// The bucket of a key.
-pub(crate) fn bucket_of(key: &[u8]) -> usize {
-    // Truncation is the point: the bucket is the hash's low 16 bits.
-    key_hash(key) as usize % BUCKETS
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn past_its_bound_a_set_folds_and_forgets_nothing() {
-        let mut dirty = DirtySet::new(DirtyLimits { keys_max: 10, bytes_max: 1 << 20 });
-        for n in 0..1000_u32 {
-            dirty.mark(0, &n.to_le_bytes());
-        }
-        assert_eq!(dirty.keys(), 10);
-        assert!(dirty.buckets() > 900);
-        assert!((0..1000_u32).all(|n| dirty.contains(0, &n.to_le_bytes())));
-    }
-
-    #[test]
-    fn long_keys_fold_at_the_bound_in_bytes() {
-        let mut dirty = DirtySet::new(DirtyLimits { keys_max: 1000, bytes_max: 1000 });
-        dirty.mark(0, &[b'a'; 900]);
-        dirty.mark(0, &[b'b'; 900]);
-        assert_eq!((dirty.keys(), dirty.buckets()), (1, 1));
-    }
-
-    #[test]
-    fn a_copy_in_pieces_goes_on_until_the_key_is_marked_or_another_copy_takes_over() {
-        let mut dirty = DirtySet::new(DirtyLimits::default());
-        dirty.mark(0, b"k");
-        assert!(!dirty.begin_pieces(0, b"k", 7), "nobody copies it");
-        assert!(dirty.begin_copy(0, b"k"));
-        dirty.mark(0, b"k"); // ahead of the first piece
-        assert!(dirty.begin_pieces(0, b"k", 7));
-        assert_eq!((dirty.may_go_on(0, b"k", 7), dirty.may_go_on(0, b"k", 8)), (Some(true), None));
-        dirty.mark(0, b"k");
-        assert_eq!((dirty.may_go_on(0, b"k", 7), dirty.is_in_pieces(0, b"k")), (Some(false), false));
-        dirty.not_copied(0, b"k");
-        assert!(dirty.begin_copy(0, b"k") && dirty.begin_pieces(0, b"k", 8));
-        assert_eq!(dirty.may_go_on(0, b"k", 7), None);
-        dirty.end_pieces(0, b"k");
-        dirty.copied(0, b"k", 5, false);
-        assert!(dirty.is_empty() && dirty.is_unconfirmed(0, b"k") && !dirty.is_mended(0, b"k"));
-        dirty.confirmed(0, b"k");
-        assert!(dirty.is_settled());
-    }
-
-    #[test]
-    fn a_flush_cleans_its_database_alone_and_a_swap_follows_the_keys() {
-        let mut dirty = DirtySet::new(DirtyLimits::default());
-        dirty.mark(1, b"k");
-        dirty.mark(2, b"k");
-        dirty.swapped(2, 5);
-        dirty.flushed_db(1);
-        assert!(!dirty.contains(1, b"k") && !dirty.contains(2, b"k") && dirty.contains(5, b"k"));
-        dirty.flushed_all();
-        assert!(dirty.is_empty());
-    }
-
-    #[test]
-    fn everything_is_dirty_in_every_database_until_all_is_flushed() {
-        let mut dirty = DirtySet::new(DirtyLimits::default());
-        dirty.mark_everything();
-        assert!(dirty.contains(0, b"a") && dirty.contains(9, b"b"));
-        dirty.flushed_db(0);
-        assert!(dirty.contains(0, b"a"));
-        dirty.flushed_all();
-        assert!(dirty.is_empty());
-    }
-
-    proptest! {
-        #[test]
-        fn a_marked_key_is_dirty_whatever_the_bounds(keys in prop::collection::vec((0..3_u32, prop::collection::vec(any::<u8>(), 0..20)), 0..50), keys_max in 0..40_usize, bytes_max in 0..2000_usize) {
-            let mut dirty = DirtySet::new(DirtyLimits { keys_max, bytes_max });
-            for (db, key) in &keys {
-                dirty.mark(*db, key);
-            }
-            prop_assert!(dirty.keys() <= keys_max);
-            prop_assert!(keys.iter().all(|(db, key)| dirty.contains(*db, key)));
-            prop_assert_eq!(dirty.is_empty(), keys.is_empty());
-        }
-    }
-}
+mod tests;
