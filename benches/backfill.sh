@@ -6,27 +6,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 keys=${KEYS:-1000000} bytes=${BYTES:-100} large=${LARGE:-100000} large_bytes=${LARGE_BYTES:-10000} clients=${CLIENTS:-50} base=${PORT:-17610}
-interlay=${INTERLAY_BIN:-${CARGO_TARGET_DIR:-target}/release/interlay}
-dir=$(mktemp -d)
-source=$((base + 1)) target=$((base + 2)) listen=$base admin=$((base + 3))
-pids=()
-end() {
-    for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
-    wait
-    rm -rf "$dir"
-}
-trap end EXIT
-
-for port in $source $target; do
-    redis-server --port "$port" --save '' --enable-debug-command yes --repl-diskless-sync-delay 0 --dir "$dir" --logfile "$dir/$port.log" &
-    pids+=($!)
-done
-until redis-cli -p $source PING >/dev/null 2>&1 && redis-cli -p $target PING >/dev/null 2>&1; do :; done
-"$interlay" serve --listen 127.0.0.1:$listen --admin 127.0.0.1:$admin \
-    --source redis://127.0.0.1:$source --target redis://127.0.0.1:$target 2>"$dir/interlay.log" &
-proxy=$!
-pids+=($proxy)
-until "$interlay" status --admin 127.0.0.1:$admin --json 2>/dev/null | grep -q '"target":{[^}]*"connected":true'; do :; done
+source benches/between.sh
+between "$base" --repl-diskless-sync-delay 0
 
 now() { date +%s%N; }
 since() { echo "scale=2; ($(now) - $1) / 1000000000" | bc; }

@@ -8,28 +8,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 elements=${ELEMENTS:-1000000} keys=${KEYS:-1} kinds=${KINDS:-hash set zset list} base=${PORT:-17650}
-interlay=${INTERLAY_BIN:-${CARGO_TARGET_DIR:-target}/release/interlay}
-dir=$(mktemp -d)
-source=$((base + 1)) target=$((base + 2)) listen=$base admin=$((base + 3))
-pids=()
-end() {
-    for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
-    wait
-    rm -rf "$dir"
-}
-trap end EXIT
-
-for port in $source $target; do
-    redis-server --port "$port" --save '' --enable-debug-command yes --slowlog-max-len 1000 --slowlog-log-slower-than 500 \
-        --dir "$dir" --logfile "$dir/$port.log" &
-    pids+=($!)
-done
-until redis-cli -p $source PING >/dev/null 2>&1 && redis-cli -p $target PING >/dev/null 2>&1; do :; done
-"$interlay" serve --listen 127.0.0.1:$listen --admin 127.0.0.1:$admin \
-    --source redis://127.0.0.1:$source --target redis://127.0.0.1:$target 2>"$dir/interlay.log" &
-proxy=$!
-pids+=($proxy)
-until "$interlay" status --admin 127.0.0.1:$admin --json 2>/dev/null | grep -q '"target":{[^}]*"connected":true'; do :; done
+source benches/between.sh
+between "$base" --slowlog-max-len 1000 --slowlog-log-slower-than 500
 
 declare -A add=([hash]='"HSET",KEYS[1],i,"value:"..i' [set]='"SADD",KEYS[1],"member:"..i'
     [zset]='"ZADD",KEYS[1],i,"member:"..i' [list]='"RPUSH",KEYS[1],"element:"..i')

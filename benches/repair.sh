@@ -6,27 +6,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 keys=${KEYS:-1000000} bytes=${BYTES:-100} clients=${CLIENTS:-20} base=${PORT:-17600}
-interlay=${INTERLAY_BIN:-${CARGO_TARGET_DIR:-target}/release/interlay}
-dir=$(mktemp -d)
-source=$((base + 1)) target=$((base + 2)) listen=$base admin=$((base + 3))
-pids=()
-end() {
-    for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
-    wait
-    rm -rf "$dir"
-}
-trap end EXIT
-
-for port in $source $target; do
-    redis-server --port "$port" --save '' --enable-debug-command yes --dir "$dir" --logfile "$dir/$port.log" &
-    pids+=($!)
-done
-until redis-cli -p $source PING >/dev/null 2>&1 && redis-cli -p $target PING >/dev/null 2>&1; do :; done
+source benches/between.sh
+between "$base"
 redis-cli -p $source DEBUG POPULATE "$keys" key "$bytes" >/dev/null
-"$interlay" serve --listen 127.0.0.1:$listen --admin 127.0.0.1:$admin \
-    --source redis://127.0.0.1:$source --target redis://127.0.0.1:$target 2>"$dir/interlay.log" &
-pids+=($!)
-until "$interlay" status --admin 127.0.0.1:$admin --json 2>/dev/null | grep -q '"target":{[^}]*"connected":true'; do :; done
 
 # Requests per second, p50 and p99 in ms of SET and of GET, one client request at a time.
 load() {
