@@ -122,7 +122,7 @@ keys! {
         on_lag: OnLag = "on_lag", OneOf(&OnLag::ALL), "fold",
             "While the secondary is too slow: fold lets effects past the bound become dirty keys, throttle lets clients wait.";
         repair_bytes_max: usize = "repair_bytes_max", Bytes(KIB..=64 * GIB), "16MiB",
-            "Bytes of the values that are being copied at once; a larger value is copied alone.";
+            "Bytes of the values that are being copied at once, 2MiB at most under the automatic limit; a larger one is copied alone.";
         repair_chunk_from_bytes: usize = "repair_chunk_from_bytes", Bytes(KIB..=64 * GIB), "4MiB",
             "Bytes of a value from which on it is copied in pieces, none of them larger than that or 1MiB.";
         deadlines_bytes_max: usize = "deadlines_bytes_max", Bytes(KIB..=64 * GIB), "16MiB",
