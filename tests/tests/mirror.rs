@@ -11,7 +11,9 @@ fn stays_in_step(policy: &str, mix: Mix, requests: u64) {
     load.go_on_for(requests);
     load.stop_without_errors();
     pair.assert_in_step();
-    assert!(pair.interlay.number("counters.effects") > requests / 10, "{:#}", pair.interlay.status());
+    // On a busy machine replies come late, so that writes of deadlines are copied instead.
+    let mirrored = pair.interlay.number("counters.effects") + pair.interlay.number("counters.skipped_dirty");
+    assert!(mirrored > requests / 10, "{:#}", pair.interlay.status());
 }
 
 #[test]
