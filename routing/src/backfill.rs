@@ -263,6 +263,17 @@ pub trait PositionStore: fmt::Debug {
     fn save_own_keys(&mut self, own_keys: &BTreeMap<u32, Vec<u64>>);
 }
 
+/// How it stands with the keys when a backfill begins: what its cancelling leads back to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Before {
+    /// Any key may differ.
+    pub(crate) suspect: bool,
+    /// Every key is being copied, or is to be.
+    pub(crate) swept: bool,
+    /// Every key was copied.
+    pub(crate) in_sync: bool,
+}
+
 /// A backfill, if there is or was one; and where sweeps are remembered.
 #[derive(Debug, Default)]
 pub(crate) struct Backfill {
@@ -276,8 +287,8 @@ pub(crate) struct Backfill {
     /// When the authority is asked how many keys it has. Unit: milliseconds.
     pub(crate) count_due_ms: u64,
     pub(crate) kept: Vec<KeptKey>,
-    /// Whether any key could differ before it began.
-    pub(crate) was_suspect: bool,
+    /// How it stood before it began, or what has come of that since.
+    pub(crate) before: Before,
     /// Fingerprints of keys that the secondary had before, sorted once all are known.
     pub(crate) own_keys: BTreeMap<u32, Vec<u64>>,
     own_count: usize,

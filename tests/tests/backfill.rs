@@ -271,6 +271,26 @@ fn cancelled_it_leaves_the_mirror_as_it_was() {
     assert_eq!(say(&pair.target, "GET k:1"), b"$3\r\nnew\r\n");
 }
 
+#[test]
+fn cancelled_it_leaves_a_repair_and_what_was_in_sync_as_they_were() {
+    let pair = Pair::start("source-authoritative");
+    populate(&pair.source, 5_000, "k", 10);
+    begin(&pair.interlay, &json!({}));
+    ended(&pair.interlay);
+    eventually("it is synced", || pair.interlay.status()["phase"] == "synced");
+    let cancelled = || {
+        begin(&pair.interlay, &json!({"keys_per_s": 100}));
+        assert_eq!(pair.interlay.cli(&["backfill", "cancel"]).code, 0);
+    };
+    cancelled();
+    eventually("it is synced as before", || pair.interlay.status()["phase"] == "synced");
+    let copied = pair.interlay.number("repairs");
+    assert_eq!(pair.interlay.cli(&["repair", "--all", "--detach"]).code, 0);
+    cancelled();
+    eventually("the repair has gone on", || pair.interlay.status()["phase"] == "synced");
+    assert!(pair.interlay.number("repairs") >= copied + 5_000, "{:#}", pair.interlay.status());
+}
+
 fn with_state(source: &Server, target: &Server, state: &Path) -> Interlay {
     let state = state.to_str().expect("a path in ASCII");
     Interlay::mirroring(source, target).args(["--state-dir", state]).expect_warnings().start()

@@ -86,9 +86,8 @@ impl Watch {
         let copied_before = *self.copied_before.get_or_insert(status.repairs);
         if status.dirty_keys == 0 && !status.sweeping {
             return Some(if status.suspect {
-                // Only best-effort leaves it at that.
-                Err("no key is dirty, but a server has restarted, so that any key may differ: `interlay repair --all` copies all"
-                    .to_owned())
+                let why = "a server has restarted, or a change by force or the end of a backfill has left keys uncopied";
+                Err(format!("no key is dirty, but any key may differ, because {why}: `interlay repair --all` copies all"))
             } else {
                 Ok(format!("no key is dirty; {} were copied", status.repairs.saturating_sub(copied_before)))
             });

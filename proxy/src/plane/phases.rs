@@ -32,7 +32,7 @@ impl Plane {
             }
             Phase::Backfilling if self.is_synced() => Step::Synced,
             Phase::Synced if self.pair.split().percent() > 0 => Step::Shift,
-            Phase::Backfilling if !self.pair.is_suspect() && !self.pair.wants_sweep() && !self.pair.is_in_sync() => Step::Left,
+            Phase::Backfilling if !self.pair.wants_sweep() && !self.pair.is_in_sync() => Step::Left,
             _ => return,
         };
         if let Ok(phase) = self.phase.next(step)

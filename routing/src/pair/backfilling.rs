@@ -10,7 +10,7 @@ use super::LanePair;
 use super::copies::OF_THE_SERVER;
 use super::repair::Errand;
 use crate::backfill::{
-    BackfillLimits, BackfillOptions, BackfillProgress, BackfillRefused, BackfillState, Conflict, KeptKey, PositionStore, Saved,
+    BackfillLimits, BackfillOptions, BackfillProgress, BackfillRefused, BackfillState, Before, Conflict, KeptKey, PositionStore, Saved,
 };
 use crate::copy::Kind;
 use crate::effect::{Effect, Extent};
@@ -73,11 +73,12 @@ impl LanePair {
             return Err(BackfillRefused::NoDatabase(*db));
         }
         self.repairs.retry_all();
-        self.backfill.was_suspect = self.suspect;
+        let before = Before { suspect: self.suspect, swept: self.wants_sweep, in_sync: self.in_sync };
         if options.is_whole() {
             self.suspect_everything();
             self.wants_sweep = true;
         }
+        self.backfill.before = before;
         let now_ms = self.clock.now().mono_ms;
         self.repairs.pace.limit(options.limits, now_ms);
         self.backfill.options = Arc::new(options.clone());
@@ -165,7 +166,7 @@ impl LanePair {
     /// there is a sweep of every key to go on with.
     pub fn go_on(&mut self, store: Box<dyn PositionStore>, saved: Saved) -> bool {
         self.backfill.store = Some(store);
-        self.backfill.was_suspect = true;
+        self.backfill.before.suspect = true;
         let Saved { progress, place, written, own_keys } = saved;
         if let Some(progress) = progress {
             self.backfill.options = Arc::new(progress.options.clone());
@@ -238,7 +239,7 @@ impl LanePair {
     /// A server has come back as another process. True if nothing may be copied for that, because the secondary's own keys are
     /// kept, and nobody knows any more which these are.
     pub(super) fn backfill_gives_up(&mut self) -> bool {
-        self.backfill.was_suspect = true;
+        self.backfill.before.suspect = true;
         if self.backfill.keeps() && self.backfill.is_under_way() {
             self.end_backfill(BackfillState::Failed, Some(NOT_AS_BEFORE.to_owned()));
         }
@@ -253,7 +254,9 @@ impl LanePair {
                 self.dirty.end_scan(false);
             }
             if self.backfill.options.is_whole() {
-                (self.wants_sweep, self.suspect) = (false, self.backfill.was_suspect);
+                // What was under way before it goes on.
+                let Before { suspect, swept, in_sync } = self.backfill.before;
+                (self.wants_sweep, self.suspect, self.in_sync) = (swept, suspect, in_sync && !suspect);
             }
         }
         self.repairs.pace.limit(BackfillLimits::default(), now.mono_ms);

@@ -20,6 +20,7 @@
 use super::batches::Found;
 use super::{Clients, LanePair};
 use crate::answer::Answer;
+use crate::backfill::Before;
 use crate::keys::view;
 use crate::lane::{Asked, Entry, Job, NO_CLIENT, Session};
 use crate::log::SHARE_FROM_BYTES;
@@ -122,6 +123,8 @@ impl LanePair {
     pub(super) fn suspect_everything(&mut self) {
         self.suspect = true;
         self.in_sync = false;
+        // Of a backfill under way: cancelling it does not end this.
+        self.backfill.before = Before { suspect: true, swept: true, in_sync: false };
         self.begin_sweep_anew();
     }
 
