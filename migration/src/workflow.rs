@@ -178,8 +178,8 @@ impl Step {
 /// What is known of the interlay.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
-    /// Blocking findings of the last check that nobody has acknowledged; none if none has run since the run began.
-    pub blocking: Option<u64>,
+    /// Names of the blocking findings of the last check that nobody has acknowledged; none if none has run since the run began.
+    pub blocking: Option<Vec<String>>,
     /// The phase, by name.
     pub phase: String,
     /// Why the backfill has failed or was cancelled.
@@ -343,7 +343,7 @@ impl Run {
                 None
             }
             _ => {
-                let wanted = self.waits_for().unwrap_or_else(|| format!("nothing: it {}", self.step.does()));
+                let wanted = self.waits_for().unwrap_or_else(|| "no word now".to_owned());
                 return Err(NotNow(format!("the run is at {} and waits for {wanted}", self.step.name())));
             }
         };
@@ -415,22 +415,25 @@ impl Run {
         let Setup { policy, copy, conflict, verify_percent, shadow_percent, soak_s, strategy, steps, dwell_s, .. } = &self.setup;
         let may_go = self.waits_for().is_none();
         match self.step {
-            Step::Prepare => match facts.blocking {
+            Step::Prepare => match &facts.blocking {
                 None => Verdict::Do(Action::Check),
                 _ if !self.begun => Verdict::Do(Action::Check),
-                Some(0) => Verdict::Over("the check has found nothing that blocks".to_owned()),
-                Some(n) => Verdict::Over(format!("the check has found {n} blocking things: acknowledge them by name, or mend them")),
+                Some(names) if names.is_empty() => Verdict::Over("the check has found nothing that blocks".to_owned()),
+                Some(names) => {
+                    Verdict::Over(format!("the check has found what blocks: {}: acknowledge it by name, or mend it", names.join(", ")))
+                }
             },
-            Step::Review => match facts.blocking {
+            Step::Review => match &facts.blocking {
                 _ if !may_go => Verdict::Wait,
                 // It was lost with a process.
                 None => Verdict::Do(Action::Check),
+                Some(names) if names.is_empty() => Verdict::Over("approved".to_owned()),
                 // They may have been mended since.
-                Some(n) if n > 0 && !self.begun => Verdict::Do(Action::Check),
-                Some(n) if n > 0 => Verdict::Stuck(format!(
-                    "{n} blocking findings: mend what `interlay check` tells, or `interlay check --acknowledge NAME --note TEXT`"
+                _ if !self.begun => Verdict::Do(Action::Check),
+                Some(names) => Verdict::Stuck(format!(
+                    "the check has found what blocks: {}: mend it, or `interlay check --acknowledge NAME --note TEXT`",
+                    names.join(", ")
                 )),
-                _ => Verdict::Over("approved".to_owned()),
             },
             Step::Backfill if !copy => Verdict::Over("nothing is copied, as the setup says".to_owned()),
             Step::Backfill => match (&facts.backfill_trouble, facts.phase.as_str()) {
@@ -524,7 +527,7 @@ mod tests {
     use super::*;
 
     fn facts(phase: &str) -> Facts {
-        Facts { phase: phase.to_owned(), blocking: Some(0), ..Facts::default() }
+        Facts { phase: phase.to_owned(), blocking: Some(Vec::new()), ..Facts::default() }
     }
 
     fn run(automatic: bool) -> Run {
@@ -611,13 +614,13 @@ mod tests {
     fn what_blocks_is_told_and_tried_again_when_asked() {
         let mut run = run(true);
         run.look(&Facts::default(), 0);
-        let blocked = Facts { blocking: Some(2), ..facts("mirroring") };
+        let blocked = Facts { blocking: Some(vec!["clocks".to_owned(), "rights".to_owned()]), ..facts("mirroring") };
         run.look(&blocked, 0);
         run.tell(Word::Approve, "me", "", 0).unwrap();
         for now_ms in 0..2 {
             assert_eq!(run.look(&blocked, now_ms), Some(Action::Check), "it may have been mended");
             assert_eq!(run.look(&blocked, now_ms), None);
-            assert!(run.waits_for().unwrap().contains("acknowledge"));
+            assert!(run.waits_for().unwrap().contains("clocks, rights: mend it, or `interlay check --acknowledge"));
             run.tell(Word::Advance, "me", "", now_ms).unwrap();
         }
         assert!(matches!(run.look(&facts("mirroring"), 1), Some(Action::Backfill { .. })));

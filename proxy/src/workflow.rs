@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use interlay_migration::check::{Finding, Report, Severity};
 use interlay_migration::workflow::{Action, Facts, NotNow, Run, Setup, Step, Word};
 use interlay_routing::{BackfillState, Conflict, Phase, Policy, VerifyOptions};
 use serde::{Deserialize, Serialize};
@@ -194,7 +195,7 @@ impl Workflow {
         let plan = self.plans.progress();
         let counter = |name: &str| status.counters.get(name).copied().unwrap_or_default();
         Ok(Facts {
-            blocking: self.checks.last().filter(|report| report.at_unix_ms >= begun_ms(run)).map(|report| report.blocking as u64),
+            blocking: self.checks.last().filter(|report| report.at_unix_ms >= begun_ms(run)).map(unacknowledged),
             phase: status.phase.name().to_owned(),
             backfill_trouble,
             kept: backfill.kept(),
@@ -265,6 +266,14 @@ impl Workflow {
         }
         Ok(())
     }
+}
+
+/// What blocks a run.
+fn unacknowledged(report: Report) -> Vec<String> {
+    let blocks = |finding: &Finding| finding.severity == Severity::Blocking && finding.acknowledged.is_none();
+    let mut names: Vec<String> = report.findings.into_iter().filter(blocks).map(|finding| finding.name).collect();
+    names.dedup();
+    names
 }
 
 /// When the run was begun.
