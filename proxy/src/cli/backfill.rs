@@ -260,6 +260,9 @@ fn summary(progress: &Progress) -> String {
         HumanBytes(progress.bytes_copied),
         took(ms),
     );
+    if progress.state == BackfillState::Ended && progress.keys_named == 0 && progress.keys_seen > 0 {
+        words += "; no key is of what was asked for (--match, --type)";
+    }
     for (count, what) in [
         (progress.keys_removed, "removed because only the target had them"),
         (progress.keys_merged, "merged"),
@@ -372,7 +375,10 @@ mod tests {
         };
         let words = "backfill ended; 1,200 of about 1,200 keys seen, 1,100 copied (2.00 KiB) in 2.5 s; 100 kept as the target has them \
                      (`interlay backfill kept` lists them)";
+        let ended = Progress { keys_named: 1200, ..ended };
         assert_eq!(summary(&ended), words);
+        let none = Progress { keys_named: 0, ..ended };
+        assert!(summary(&none).contains("; no key is of what was asked for"));
         let failed = Progress { state: BackfillState::Failed, reason: Some("why".to_owned()), ..Progress::default() };
         assert!(summary(&failed).starts_with("backfill failed: why; "));
     }

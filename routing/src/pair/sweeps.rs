@@ -204,6 +204,9 @@ impl LanePair {
             let is_seen_in_part = progress.options.pattern.is_some() || progress.options.kind.is_some();
             progress.keys_named += found;
             progress.keys_seen += if is_seen_in_part { SCANNED_AT_ONCE } else { found };
+            if is_seen_in_part {
+                progress.keys_seen = progress.keys_seen.min(progress.keys_expected).max(progress.keys_named);
+            }
         }
         for key in keys {
             if conflict == Conflict::Replace || !self.backfill.is_own(db, key) {
