@@ -177,7 +177,11 @@ impl Checker {
                 });
                 let first = candidates.min_by_key(|(tag, record)| (record.ran[authority].as_ref().map(|run| run.index), *tag));
                 match first.map(|(tag, _)| tag) {
-                    Some(tag) => Ok(Some((tag, part))),
+                    Some(tag) => {
+                        // It may as well belong to a batch, whose deadline follows.
+                        self.copies.brought = (*part.args[0] == *b"SET").then(|| (db, part.args[1].clone()));
+                        Ok(Some((tag, part)))
+                    }
                     None if self.is_brought(authority, &part) => Ok(None),
                     None => Err(format!("{} was executed by the {side} for nobody", shown(&part.args))),
                 }
