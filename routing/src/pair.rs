@@ -584,7 +584,7 @@ impl LanePair {
         self.dirty.has_databases(abilities.databases);
         self.time_due_ms = 0;
         self.repairs.by_type = false;
-        self.repairs.in_batches = true;
+        self.repairs.allows_batches = true;
         self.repairs.connections += 1;
     }
 

@@ -132,7 +132,7 @@ pub(crate) struct Repairs {
     /// The secondary refuses the authority's payloads.
     pub(crate) by_type: bool,
     /// The authority lets strings be told apart and read in batches.
-    pub(crate) in_batches: bool,
+    pub(crate) allows_batches: bool,
     /// How often a side was connected, was lost, or has changed its role: what a side has of a copy in pieces counts for nothing then.
     pub(crate) connections: u64,
     /// How often writes have undone copies in pieces.
@@ -153,7 +153,7 @@ impl Repairs {
             pause_ms: *RETRY_MS.start(),
             paused_for: None,
             by_type: false,
-            in_batches: true,
+            allows_batches: true,
             connections: 0,
             undone: HashMap::new(),
         }

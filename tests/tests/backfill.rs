@@ -431,11 +431,30 @@ fn strings_of_every_length_arrive_whether_they_can_be_read_in_batches_or_not() {
         pair.settled();
         assert_equal(&pair.source, &pair.target);
         assert!(number(&progress, "keys_copied") >= 2 * lengths.len() as u64, "{progress:#}");
+        // What is short, and not empty, is written by a batch; beside the stranger.
+        assert_eq!(pair.target.calls_of("set") > 1, rights == "+getrange");
+        let alone = lengths.iter().filter(|length| rights == "-getrange" || !(1..16_384).contains(*length)).count();
+        assert_eq!(pair.target.calls_of("restore"), 2 * alone as u64, "{rights}");
+        assert!(pair.target.calls_of("scan") > 0, "strangers are looked for");
         for length in lengths {
             let ends = |server: &Server| say(server, &format!("PEXPIRETIME ends:{length}"));
             assert_eq!(ends(&pair.source), ends(&pair.target), "{rights} {length}");
         }
     }
+}
+
+#[test]
+fn a_target_that_was_empty_is_not_scanned_whatever_comes_there_meanwhile() {
+    let pair = Pair::start("source-authoritative");
+    populate(&pair.source, 3_000, "k", 10);
+    begin(&pair.interlay, &json!({"keys_per_s": 3_000}));
+    let mut conn = pair.interlay.conn();
+    (0..200).for_each(|n| assert_eq!(conn.call(["RPUSH", &format!("new:{n}"), "v"]), b":1\r\n"));
+    (0..100).for_each(|n| assert_eq!(conn.call(["DEL", &format!("new:{n}"), &format!("k:{n}")]), b":2\r\n"));
+    ended(&pair.interlay);
+    pair.settled();
+    assert_eq!(pair.target.calls_of("scan"), 0);
+    assert_equal(&pair.source, &pair.target);
 }
 
 #[test]

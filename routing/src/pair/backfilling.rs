@@ -21,6 +21,7 @@ use crate::reply::{bulk, first_error, is_error};
 use crate::side::Side;
 use crate::split::Split;
 use crate::sweep::{Half, Sweep};
+use crate::verify::DbKeys;
 
 /// How often the authority is asked how many keys it has. Unit: milliseconds.
 const COUNT_EVERY_MS: u64 = 10_000;
@@ -302,12 +303,8 @@ impl LanePair {
     /// The authority has said how many keys its databases have.
     pub(super) fn counted(&mut self, reply: &[u8]) {
         let dbs = &self.backfill.options.dbs;
-        let count = |line: &[u8]| {
-            let (db, facts) = str::from_utf8(line).ok()?.strip_prefix("db")?.split_once(':')?;
-            let wanted = dbs.is_empty() || dbs.contains(&db.parse().ok()?);
-            facts.strip_prefix("keys=")?.split(',').next()?.parse::<u64>().ok().filter(|_| wanted)
-        };
-        self.backfill.progress.keys_expected = reply.split(|byte| *byte == b'\n').filter_map(count).sum();
+        let wanted = DbKeys::told(reply).filter(|told| dbs.is_empty() || dbs.contains(&told.db));
+        self.backfill.progress.keys_expected = wanted.map(|told| told.keys).sum();
     }
 
     // === The secondary's own keys ===

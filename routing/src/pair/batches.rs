@@ -75,7 +75,7 @@ impl LanePair {
         for key in keys() {
             let (ttl, value) = (told.next().unwrap_or_default(), told.next().unwrap_or_default());
             if [ttl, value].iter().any(|reply| is_error(reply) && !reply.starts_with(b"-WRONGTYPE")) {
-                self.repairs.in_batches = false; // perhaps its user may not
+                self.repairs.allows_batches = false; // perhaps its user may not
             }
             let value = bulk(value).filter(|value| (1..STRING_BYTES).contains(&(value.len() as u64)));
             bytes += value.map_or(0, |value| value.len() as u64);

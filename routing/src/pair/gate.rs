@@ -266,7 +266,7 @@ impl LanePair {
         // A sweep under way was of the sides in their former roles.
         self.begin_sweep_anew();
         self.repairs.by_type = false;
-        self.repairs.in_batches = true;
+        self.repairs.allows_batches = true;
         self.repairs.connections += 1;
         self.policy = policy;
         self.authority = policy.authority();

@@ -9,6 +9,7 @@ use crate::intent::INTENT_WORDS;
 use crate::reply::{bulk, elements, is_error, number};
 use crate::side::Side;
 use crate::sweep::{Half, Sweep};
+use crate::verify::DbKeys;
 
 /// Keys that wait to be copied above which a sweep names no more.
 const NAMED_AHEAD: usize = 4096;
@@ -42,7 +43,7 @@ impl LanePair {
                 sweep.asked = true;
                 let (db, number) = (sweep.db, sweep.number);
                 self.scratch.clear();
-                let strings = self.repairs.in_batches && sweep.tells_strings();
+                let strings = self.repairs.allows_batches && sweep.tells_strings();
                 sweep.ask(self.repairs.pace.is_greedy(), strings, &mut self.scratch);
                 if sweep.everything {
                     self.save_place();
@@ -102,7 +103,7 @@ impl LanePair {
     /// The secondary has said, ahead of all that the sweep brings, how many keys its databases have: only those that have any have a
     /// line. What is there later is there by effects and copies.
     pub(super) fn counted_strangers(&mut self, reply: &[u8]) {
-        let is_empty = bulk(reply).is_some_and(|told| !told.split(|byte| *byte == b'\n').any(|line| line.starts_with(b"db")));
+        let is_empty = matches!(reply.first(), Some(b'$' | b'=')) && DbKeys::told(reply).next().is_none();
         if let Some(sweep) = self.sweep.as_mut().filter(|_| is_empty) {
             sweep.knows_no_strangers();
         }
@@ -119,7 +120,7 @@ impl LanePair {
         let limits = self.limits.resp.clone();
         let (reply, strings) = if told_before.is_empty() { (reply, &b""[..]) } else { (told_before, reply) };
         if is_error(strings) {
-            self.repairs.in_batches = false; // a server before 6.0 knows no TYPE
+            self.repairs.allows_batches = false; // a server before 6.0 knows no TYPE
         }
         let mut parts = elements(reply, &limits).map(|(part, _)| part);
         let (Some(cursor), Some(keys)) = (parts.next().and_then(bulk), parts.next()) else {

@@ -12,6 +12,7 @@ use super::repair::Errand;
 use crate::dirty::bucket_of;
 use crate::reply::{bulk, elements, replies};
 use crate::side::Side;
+use crate::verify::DbKeys;
 
 /// Bytes of reported keys whose databases are not known yet; more keys fold into buckets, which have none.
 const UNPLACED_BYTES_MAX: usize = 1 << 20;
@@ -202,11 +203,10 @@ impl LanePair {
 
     /// A side has said in which databases it has keys.
     pub(super) fn counted_databases(&mut self, side: Side, reply: &[u8]) {
-        let database = |line: &[u8]| str::from_utf8(line).ok()?.strip_prefix("db")?.split_once(':')?.0.parse().ok();
         if !matches!(reply.first(), Some(b'$' | b'=')) {
             return self.place_anywhere(); // it does not tell
         }
-        let found = reply.split(|byte| *byte == b'\n').filter_map(database);
+        let found = DbKeys::told(reply).map(|told| told.db);
         if side == self.authority {
             self.reports.databases = found.collect();
             if self.lanes[!side].is_up() {

@@ -152,6 +152,17 @@ pub struct DbKeys {
     pub expires: u64,
 }
 
+impl DbKeys {
+    /// What the text of INFO keyspace says: a line for each database that is not empty.
+    pub(crate) fn told(text: &[u8]) -> impl Iterator<Item = Self> {
+        text.split(|byte| *byte == b'\n').filter_map(|line| {
+            let (db, counts) = str::from_utf8(line).ok()?.trim().strip_prefix("db")?.split_once(':')?;
+            let count = |name: &str| counts.split(',').find_map(|part| part.strip_prefix(name)?.strip_prefix('=')?.parse().ok());
+            Some(Self { db: db.parse().ok()?, keys: count("keys").unwrap_or(0), expires: count("expires").unwrap_or(0) })
+        })
+    }
+}
+
 /// What a server tells of its data by INFO.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServerKeys {
@@ -170,21 +181,9 @@ impl ServerKeys {
 
     /// What the text of INFO keyspace and INFO memory says; none if that is not there.
     pub(crate) fn parse(text: &[u8]) -> Option<Self> {
-        let text = String::from_utf8_lossy(text);
-        let mut told = None;
-        let mut databases = Vec::new();
-        for line in text.lines() {
-            if let Some(used) = line.strip_prefix("used_memory:") {
-                told = used.trim().parse().ok();
-            }
-            let Some((db, counts)) = line.strip_prefix("db").and_then(|line| line.split_once(':')) else { continue };
-            let Ok(db) = db.parse() else { continue };
-            let count = |name: &str| {
-                counts.trim().split(',').find_map(|part| part.strip_prefix(name)?.strip_prefix('=')?.parse().ok()).unwrap_or(0)
-            };
-            databases.push(DbKeys { db, keys: count("keys"), expires: count("expires") });
-        }
-        Some(Self { databases, used_memory: told? })
+        let used = |line: &[u8]| str::from_utf8(line).ok()?.strip_prefix("used_memory:")?.trim().parse().ok();
+        let used_memory = text.split(|byte| *byte == b'\n').find_map(used)?;
+        Some(Self { databases: DbKeys::told(text).collect(), used_memory })
     }
 }
 
